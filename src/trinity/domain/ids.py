@@ -1,0 +1,19 @@
+"""Kinds of identifiers and times, told apart by type."""
+
+from typing import NewType
+
+UserId = NewType("UserId", str)
+RoomId = NewType("RoomId", str)
+TitleId = NewType("TitleId", str)
+"""`source:mediaType:id`, for example `wikidata:movie:tt0110912` or `tmdb:series:1399`.
+
+The media type is part of the key because a provider may number films and series separately.
+"""
+BlobId = NewType("BlobId", str)
+"""SHA-256 of the content, in hexadecimal."""
+Millis = NewType("Millis", int)
+"""A point in time: milliseconds since 1970-01-01T00:00:00Z."""
+
+MINUTE = 60_000
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR

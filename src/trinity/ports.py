@@ -1,0 +1,401 @@
+"""The few interfaces between use cases and infrastructure.
+
+They are shaped by what the use cases need, not by any vendor. Every adapter of a port passes the
+same contract suite (tests/contract), and no two adapters may differ in a way that it can see.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+
+from trinity.domain.ids import BlobId, Millis, TitleId
+from trinity.domain.titles import Genre, Title, TitleFilter
+
+# ---------------------------------------------------------------------------------------- Table
+
+Value = Any
+"""What an attribute may hold: str, int, float, bool, None, and lists and string-keyed dicts of it.
+
+Integers are exact up to 38 digits; a float comes back as the float that went in; strings in keys
+are never empty. Bytes and sets are not used.
+"""
+Item = dict[str, Value]
+"""One item, its key included as the attributes `PK` and `SK`.
+
+`expires`, where present, is the time in *seconds* since 1970 after which the item may be removed
+by the store. Until the store gets to it, which may take a while, it is still read: whoever cares
+compares the time.
+"""
+Path = str | tuple[str, ...]
+"""An attribute, or a way into nested maps: `("members", user_id, "active")`."""
+
+
+class Key(NamedTuple):
+    """The primary key of an item."""
+
+    pk: str
+    sk: str
+
+
+class Page(NamedTuple):
+    """Some items of one partition in the order of their sort keys.
+
+    `cursor` is the sort key to go on after, None when there is nothing more.
+    """
+
+    items: list[Item]
+    cursor: str | None
+
+
+class Exists(msgspec.Struct, frozen=True):
+    """True if the item has something at this path."""
+
+    path: Path
+
+
+class Absent(msgspec.Struct, frozen=True):
+    """True if the item has nothing at this path. `Absent("PK")`: there is no such item."""
+
+    path: Path
+
+
+class Equals(msgspec.Struct, frozen=True):
+    """True if the path holds this value; false if it holds nothing."""
+
+    path: Path
+    value: Value
+
+
+class Less(msgspec.Struct, frozen=True):
+    """True if the path holds something of the value's type that is smaller than it."""
+
+    path: Path
+    value: Value
+
+
+class AllOf(msgspec.Struct, frozen=True):
+    """True if every part is."""
+
+    parts: tuple["Condition", ...]
+
+
+class AnyOf(msgspec.Struct, frozen=True):
+    """True if a part is."""
+
+    parts: tuple["Condition", ...]
+
+
+Condition = Exists | Absent | Equals | Less | AllOf | AnyOf
+
+
+class Old(msgspec.Struct, frozen=True):
+    """In `Update.set`: what the path held before this update, or `default` where it held nothing."""
+
+    path: Path
+    default: Value
+
+
+class Update(msgspec.Struct, frozen=True, kw_only=True):
+    """Changes of one item. All right-hand sides are read before anything is written.
+
+    Attributes:
+        set: values to put at paths. The parent map of a nested path must exist.
+        add: amounts to add to numbers at the top level; a missing number counts as 0.
+        remove: paths to take away; a missing one is no error.
+    """
+
+    set: Mapping[Path, Value | Old] = {}
+    add: Mapping[str, int] = {}
+    remove: Sequence[Path] = ()
+
+
+class TransactPut(msgspec.Struct, frozen=True):
+    """Write a whole item."""
+
+    item: Item
+    when: Condition | None = None
+
+
+class TransactUpdate(msgspec.Struct, frozen=True):
+    """Change an item, or create it."""
+
+    key: Key
+    update: Update
+    when: Condition | None = None
+
+
+class TransactDelete(msgspec.Struct, frozen=True):
+    """Remove an item; removing a missing one is no error."""
+
+    key: Key
+    when: Condition | None = None
+
+
+class TransactCheck(msgspec.Struct, frozen=True):
+    """Change nothing, but let the transaction fail unless the condition holds."""
+
+    key: Key
+    when: Condition
+
+
+TransactAction = TransactPut | TransactUpdate | TransactDelete | TransactCheck
+
+
+class ConditionFailed(Exception):
+    """A conditional write changed nothing because its condition was false.
+
+    Attributes:
+        item: the item as it was when the condition was evaluated, None if there was none.
+    """
+
+    def __init__(self, item: Item | None) -> None:
+        super().__init__("the condition of the write was false")
+        self.item = item
+
+
+class TransactionCancelled(Exception):
+    """A transaction changed nothing because at least one of its conditions was false.
+
+    Attributes:
+        reasons: one entry for each action, in order: the failure, or None if its condition held.
+    """
+
+    def __init__(self, reasons: Sequence[ConditionFailed | None]) -> None:
+        super().__init__("a condition of the transaction was false")
+        self.reasons = tuple(reasons)
+
+
+class Unavailable(Exception):
+    """A dependency did not answer within its time and attempts; the write may have happened.
+
+    The caller may safely repeat the whole operation later: every operation is built so.
+    """
+
+
+class Table(Protocol):
+    """One table of items. Writes are durable when they return, and every write that changes
+    something becomes one change record in the feed, in the order of the writes of its item.
+
+    A transaction has at most 100 actions, and no two on one item. An item has at most 400 KB.
+    """
+
+    def get(self, key: Key, *, consistent: bool = False) -> Item | None:
+        """Return the item. A consistent read sees every write that returned before it began."""
+        ...
+
+    def batch_get(self, keys: Sequence[Key]) -> list[Item | None]:
+        """Return the items of distinct keys, in the order of the keys. Eventually consistent."""
+        ...
+
+    def query(
+        self,
+        pk: str,
+        *,
+        prefix: str = "",
+        after: str | None = None,
+        limit: int | None = None,
+        descending: bool = False,
+        consistent: bool = False,
+    ) -> Page:
+        """Return the items of a partition whose sort key starts with `prefix`.
+
+        Args:
+            pk: the partition.
+            prefix: what sort keys begin with; "" for all.
+            after: go on behind this sort key (in the direction of the query); it need not exist.
+            limit: at most so many, at least 1; None for all of them.
+            descending: from the last sort key to the first. Sort keys compare as UTF-8 bytes.
+            consistent: see `get`.
+
+        Returns:
+            A page. With a limit its cursor may be set though nothing follows; without, it is None.
+        """
+        ...
+
+    def put(self, item: Item, *, when: Condition | None = None) -> None:
+        """Write a whole item, replacing one of the same key.
+
+        Raises:
+            ConditionFailed: `when` was false.
+        """
+        ...
+
+    def update(self, key: Key, update: Update, *, when: Condition | None = None) -> Item:
+        """Change an item, or create it, and return it whole as it is right after.
+
+        Raises:
+            ConditionFailed: `when` was false.
+        """
+        ...
+
+    def delete(self, key: Key, *, when: Condition | None = None) -> None:
+        """Remove an item; removing a missing one is no error.
+
+        Raises:
+            ConditionFailed: `when` was false.
+        """
+        ...
+
+    def transact(self, actions: Sequence[TransactAction]) -> None:
+        """Do all of it or nothing.
+
+        Raises:
+            TransactionCancelled: at least one condition was false.
+        """
+        ...
+
+
+# ---------------------------------------------------------------------------------------- others
+
+
+class Cache(Protocol):
+    """Values that may vanish at any time. A dead cache degrades the service, never stops it:
+    an adapter answers like an empty cache rather than raise.
+    """
+
+    def get(self, key: str) -> Any | None:
+        """Return the value, or None."""
+        ...
+
+    def set(self, key: str, value: Any, *, ttl: float) -> None:
+        """Keep a JSON-like value for `ttl` seconds."""
+        ...
+
+    def delete(self, key: str) -> None:
+        """Forget a value."""
+        ...
+
+    def increment(self, key: str, *, ttl: float) -> tuple[int, float]:
+        """Count one more in the window that began with the first count.
+
+        Returns:
+            The count, this one included, and the seconds until the window ends. The window lasts
+            `ttl` seconds.
+        """
+        ...
+
+
+class Blobs(Protocol):
+    """Immutable objects, addressed by the SHA-256 of their content."""
+
+    def put(self, content: bytes, *, content_type: str) -> BlobId:
+        """Store durably; storing the same content again changes nothing."""
+        ...
+
+    def get(self, blob_id: BlobId) -> bytes:
+        """Return the content.
+
+        Raises:
+            KeyError: there is no such blob.
+        """
+        ...
+
+
+class TitlePage(NamedTuple):
+    """A page of titles. `cursor` is opaque; None when there is nothing more."""
+
+    titles: list[Title]
+    cursor: str | None
+
+
+class Catalogue(Protocol):
+    """Titles by filter, by id, by text."""
+
+    def genres(self) -> list[Genre]:
+        """Return the genres in alphabetical order of their names."""
+        ...
+
+    def search(
+        self, text: str, where: TitleFilter, *, cursor: str | None = None, limit: int = 20
+    ) -> TitlePage:
+        """Return titles that match a text (best first) or, with an empty text, all (best known first).
+
+        Every word of the text must match the beginning of a word of a title or a name; letter case
+        and accents do not matter; what people type, quotes and operators included, is only text.
+
+        Raises:
+            ValueError: the cursor is not one of this catalogue's.
+        """
+        ...
+
+    def titles(self, ids: Sequence[TitleId]) -> list[Title]:
+        """Return those of the titles that exist, in the order asked for."""
+        ...
+
+    def select(self, where: TitleFilter, *, size: int, seed: int) -> list[Title]:
+        """Return up to `size` different titles for a deck.
+
+        The same seed gives the same deck. Well known and well rated titles come first, genres are
+        mixed, and no title appears twice, not even as two entries of one film.
+        """
+        ...
+
+
+class Mailer(Protocol):
+    """Sends plain-text mail."""
+
+    def send(self, *, to: str, subject: str, text: str) -> None:
+        """Hand one message over for delivery."""
+        ...
+
+
+class SigningKey(Protocol):
+    """An RSA key that signs access tokens (RS256)."""
+
+    @property
+    def kid(self) -> str:
+        """Its name in the key set."""
+        ...
+
+    def sign(self, message: bytes) -> bytes:
+        """Return the RSASSA-PKCS1-v1_5 signature with SHA-256."""
+        ...
+
+    def verify(self, message: bytes, signature: bytes) -> bool:
+        """Tell whether this key made the signature."""
+        ...
+
+
+class SigningKeys(Protocol):
+    """The keys of this issuer."""
+
+    def current(self) -> SigningKey:
+        """Return the key that signs now."""
+        ...
+
+    def by_kid(self, kid: str) -> SigningKey | None:
+        """Return the key of this name, if it is still accepted."""
+        ...
+
+    def public(self) -> list[dict[str, str]]:
+        """Return the public keys as JSON Web Keys (RFC 7517): kty, use, alg, kid, n, e."""
+        ...
+
+
+class Clock(Protocol):
+    """Time."""
+
+    def now(self) -> Millis:
+        """Return the present time."""
+        ...
+
+
+class Ids(Protocol):
+    """Chance, from a cryptographically secure source."""
+
+    def new(self) -> str:
+        """Return a new identifier: 16 characters of `0-9a-z`, 80 bits of chance."""
+        ...
+
+    def secret(self) -> str:
+        """Return a secret for a token: URL-safe, 256 bits of chance."""
+        ...
+
+    def code(self) -> str:
+        """Return a room code: 6 characters of an alphabet without look-alikes."""
+        ...
+
+    def seed(self) -> int:
+        """Return a 32-bit number."""
+        ...

@@ -90,7 +90,7 @@ Condition = Exists | Absent | Equals | Less | AllOf | AnyOf
 
 
 class Old(msgspec.Struct, frozen=True):
-    """In `Update.set`: what the path held before this update, or `default` where it held nothing."""
+    """In `Update.set`: what the path held before this update; `default` if it held nothing."""
 
     path: Path
     default: Value
@@ -174,8 +174,10 @@ class Unavailable(Exception):
 
 
 class Table(Protocol):
-    """One table of items. Writes are durable when they return, and every write that changes
-    something becomes one change record in the feed, in the order of the writes of its item.
+    """One table of items.
+
+    Writes are durable when they return, and every write that changes something becomes one change
+    record in the feed, in the order of the writes of its item.
 
     A transaction has at most 100 actions, and no two on one item. An item has at most 400 KB.
     """
@@ -250,15 +252,17 @@ class Table(Protocol):
 
 
 class Cache(Protocol):
-    """Values that may vanish at any time. A dead cache degrades the service, never stops it:
-    an adapter answers like an empty cache rather than raise.
+    """Values that may vanish at any time.
+
+    A dead cache degrades the service, never stops it: an adapter answers like an empty cache
+    rather than raise.
     """
 
-    def get(self, key: str) -> Any | None:
+    def get(self, key: str) -> Value:
         """Return the value, or None."""
         ...
 
-    def set(self, key: str, value: Any, *, ttl: float) -> None:
+    def set(self, key: str, value: Value, *, ttl: float) -> None:
         """Keep a JSON-like value for `ttl` seconds."""
         ...
 
@@ -309,7 +313,7 @@ class Catalogue(Protocol):
     def search(
         self, text: str, where: TitleFilter, *, cursor: str | None = None, limit: int = 20
     ) -> TitlePage:
-        """Return titles that match a text (best first) or, with an empty text, all (best known first).
+        """Return titles that match a text, best first; with an empty text all, best known first.
 
         Every word of the text must match the beginning of a word of a title or a name; letter case
         and accents do not matter; what people type, quotes and operators included, is only text.

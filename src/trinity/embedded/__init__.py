@@ -1,1 +1,1 @@
-
+"""The one-process host: the same functions, fed the same events, on one machine."""

@@ -1,1 +1,1 @@
-
+"""One file per function, in the tree of the API."""

@@ -1,0 +1,505 @@
+"""A `Table` with a change feed in one SQLite file.
+
+Durability: write-ahead log with `synchronous=FULL`, so that what was acknowledged survives a power
+failure (https://www.sqlite.org/pragma.html#pragma_synchronous). Requests that arrive while a commit
+waits for the disk are committed together by the next one: they share its fsync.
+"""
+
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+
+from trinity.infrastructure.sqlite.expressions import apply, holds, same
+from trinity.ports import (
+    Condition,
+    ConditionFailed,
+    Item,
+    Key,
+    Page,
+    TransactAction,
+    TransactCheck,
+    TransactDelete,
+    TransactionCancelled,
+    TransactPut,
+    TransactUpdate,
+    Unavailable,
+    Update,
+)
+
+T = TypeVar("T")
+
+# One entry takes an empty file to version 1, the next to version 2, and so on.
+MIGRATIONS: tuple[str, ...] = (
+    """
+    CREATE TABLE items (
+        pk TEXT NOT NULL,
+        sk TEXT NOT NULL,
+        item TEXT NOT NULL,       -- JSON, PK and SK included
+        expires INTEGER,          -- seconds since 1970, after which the item may be removed
+        PRIMARY KEY (pk, sk)
+    ) WITHOUT ROWID;
+    CREATE INDEX items_by_expiry ON items (expires) WHERE expires IS NOT NULL;
+    CREATE TABLE changes (
+        seq INTEGER PRIMARY KEY,
+        at INTEGER NOT NULL,      -- seconds since 1970
+        pk TEXT NOT NULL,
+        sk TEXT NOT NULL,
+        old TEXT,                 -- JSON of the item before, NULL if there was none
+        new TEXT                  -- JSON of the item after, NULL if there is none
+    );
+    CREATE TABLE checkpoints (
+        consumer TEXT PRIMARY KEY,
+        seq INTEGER NOT NULL      -- everything up to this one is done
+    ) WITHOUT ROWID;
+    """,
+)
+
+_SELECT = "SELECT item FROM items WHERE pk = ? AND sk = ?"
+_INSERT = "INSERT INTO items (item, expires, pk, sk) VALUES (?, ?, ?, ?)"
+# Leaving `expires` alone where it stays the same leaves its index alone too.
+_UPDATE_ITEM = "UPDATE items SET item = ? WHERE pk = ? AND sk = ?"
+_UPDATE_ALL = "UPDATE items SET item = ?, expires = ? WHERE pk = ? AND sk = ?"
+_DELETE = "DELETE FROM items WHERE pk = ? AND sk = ?"
+_CHANGE = "INSERT INTO changes (seq, at, pk, sk, old, new) VALUES (?, ?, ?, ?, ?, ?)"
+
+_LARGEST_TRANSACTION = 100
+_LARGEST_ITEM = 400 * 1024
+_KEEP_CHANGES_FOR_S = 24 * 3600  # as long as DynamoDB Streams does
+
+_decode = msgspec.json.Decoder().decode
+_encode = msgspec.json.Encoder().encode
+
+
+class SchemaTooNew(Exception):
+    """The file was written by a newer version of Trinity."""
+
+
+class Change(NamedTuple):
+    """One committed change of one item."""
+
+    seq: int
+    at: int
+    pk: str
+    sk: str
+    old: Item | None
+    new: Item | None
+
+    @property
+    def kind(self) -> str:
+        """`INSERT`, `MODIFY` or `REMOVE`, as DynamoDB Streams calls them."""
+        if self.old is None:
+            return "INSERT"
+        return "REMOVE" if self.new is None else "MODIFY"
+
+
+class _Ticket:
+    """A piece of work that waits for a commit."""
+
+    __slots__ = ("done", "error", "job", "result", "wake")
+
+    def __init__(self, job: Callable[["_Transaction"], Any]) -> None:
+        self.job = job
+        self.wake = threading.Lock()
+        self.wake.acquire()
+        self.done = False
+        self.result: Any = None
+        self.error: Exception | None = None
+
+
+class _Transaction:
+    """The writer's view: reads see the writes before, each write records its change."""
+
+    def __init__(self, connection: sqlite3.Connection, next_seq: int) -> None:
+        self._execute = connection.execute
+        self.next_seq = next_seq
+        self._at = int(time.time())
+
+    def read(self, key: Key) -> str | None:
+        row = self._execute(_SELECT, key).fetchone()
+        return None if row is None else row[0]
+
+    def write(self, key: Key, old: str | None, old_item: Item | None, new: Item | None) -> None:
+        if new is None:
+            if old is None:
+                return
+            self._execute(_DELETE, key)
+            text = None
+        else:
+            text = _encode(new).decode()
+            if len(text) > _LARGEST_ITEM:
+                raise ValueError(f"the item {key} is larger than {_LARGEST_ITEM} bytes")
+            if old_item is None:
+                self._execute(_INSERT, (text, new.get("expires"), *key))
+            elif text == old or same(old_item, new):
+                return  # as in DynamoDB, what changes nothing leaves no record
+            elif new.get("expires") == old_item.get("expires"):
+                self._execute(_UPDATE_ITEM, (text, *key))
+            else:
+                self._execute(_UPDATE_ALL, (text, new.get("expires"), *key))
+        self._execute(_CHANGE, (self.next_seq, self._at, key.pk, key.sk, old, text))
+        self.next_seq += 1
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
+        return self._execute(sql, parameters)
+
+
+class SqliteStore:
+    """Owns the file. One per process; its methods may be called from any thread.
+
+    Args:
+        path: the file; it is created or migrated to the present schema.
+
+    Raises:
+        SchemaTooNew: a newer version of Trinity wrote the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._writer = self._connect()
+        self._writer.execute("PRAGMA journal_mode = WAL")
+        self._writer.execute("PRAGMA synchronous = FULL")
+        migrate(self._writer)
+        (last,) = self._writer.execute(
+            "SELECT max(coalesce((SELECT max(seq) FROM changes), 0),"
+            " coalesce((SELECT max(seq) FROM checkpoints), 0))"
+        ).fetchone()
+        self._last_seq: int = last
+        self._readers: deque[sqlite3.Connection] = deque()
+        self._mutex = threading.Lock()
+        self._queue: list[_Ticket] = []
+        self._busy = False
+        self._changed = threading.Condition()
+        self._waiters = 0
+        self.commits = 0
+        self.table = SqliteTable(self)
+
+    # ------------------------------------------------------------------------------- writing
+
+    def write(self, job: Callable[[_Transaction], T]) -> T:
+        """Run a job in a transaction and return its result once that is durable.
+
+        Group commit without a thread of its own: whoever finds nobody committing does it, for all
+        who came meanwhile; then the first of those who came during that commit takes over.
+
+        Raises:
+            Unavailable: the file could not be written; nothing of the job was done.
+        """
+        ticket = _Ticket(job)
+        with self._mutex:
+            self._queue.append(ticket)
+            leads = not self._busy
+            self._busy = True
+        if not leads:
+            ticket.wake.acquire()
+        if not ticket.done:
+            self._lead()
+        if ticket.error is not None:
+            raise ticket.error
+        result: T = ticket.result
+        return result
+
+    def _lead(self) -> None:
+        with self._mutex:
+            batch, self._queue = self._queue, []
+        before = self._last_seq
+        self._commit(batch)
+        with self._mutex:
+            if self._queue:
+                self._queue[0].wake.release()  # not done: it leads the next batch
+            else:
+                self._busy = False
+        for ticket in batch:
+            ticket.wake.release()
+        if self._waiters and self._last_seq != before:
+            with self._changed:
+                self._changed.notify_all()
+
+    def _commit(self, batch: Sequence[_Ticket]) -> None:
+        writer = self._writer
+        try:
+            writer.execute("BEGIN IMMEDIATE")
+            transaction = _Transaction(writer, self._last_seq + 1)
+            for ticket in batch:
+                try:
+                    ticket.result = ticket.job(transaction)
+                except (ConditionFailed, TransactionCancelled, ValueError) as error:
+                    # Jobs check everything before they write, so a refused one wrote nothing.
+                    ticket.error = error
+            writer.execute("COMMIT")
+            self._last_seq = transaction.next_seq - 1
+            self.commits += 1
+        except BaseException as error:
+            if writer.in_transaction:
+                writer.execute("ROLLBACK")
+            for ticket in batch:
+                ticket.error = Unavailable(f"the store could not commit: {error}")
+                ticket.error.__cause__ = error
+            if not isinstance(error, Exception):
+                raise
+        finally:
+            for ticket in batch:
+                ticket.done = True
+
+    # ------------------------------------------------------------------------------- reading
+
+    def read(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
+        """Run a query that changes nothing and return its rows: always the newest committed."""
+        try:
+            connection = self._readers.pop()
+        except IndexError:
+            connection = self._connect(read_only=True)
+        try:
+            return connection.execute(sql, parameters).fetchall()
+        finally:
+            self._readers.append(connection)
+
+    # --------------------------------------------------------------------------- change feed
+
+    @property
+    def last_seq(self) -> int:
+        """The number of the newest committed change."""
+        return self._last_seq
+
+    def changes_after(self, seq: int, limit: int, *, prefixes: Sequence[str] = ()) -> list[Change]:
+        """Return the next changes in the order of their commits.
+
+        Args:
+            seq: the last change that is already known.
+            limit: at most so many.
+            prefixes: only changes of items whose sort key starts with one of these; none: all.
+        """
+        where = " OR ".join("sk GLOB ?" for _ in prefixes) or "TRUE"
+        sql = (
+            "SELECT seq, at, pk, sk, old, new FROM changes"  # noqa: S608  (only question marks)
+            f" WHERE seq > ? AND ({where}) ORDER BY seq LIMIT ?"
+        )
+        rows = self.read(sql, (seq, *(f"{prefix}*" for prefix in prefixes), limit))
+        return [
+            Change(seq, at, pk, sk, old and _decode(old), new and _decode(new))
+            for seq, at, pk, sk, old, new in rows
+        ]
+
+    def wait_for_changes(self, seq: int, timeout: float) -> bool:
+        """Wait until there is a change after `seq`, at most `timeout` seconds; tell if there is."""
+        if self._last_seq > seq:
+            return True
+        with self._changed:
+            self._waiters += 1
+            try:
+                return self._changed.wait_for(lambda: self._last_seq > seq, timeout)
+            finally:
+                self._waiters -= 1
+
+    def checkpoint(self, consumer: str) -> int:
+        """Return up to which change a consumer is done; 0 for a new one."""
+        rows = self.read("SELECT seq FROM checkpoints WHERE consumer = ?", (consumer,))
+        return int(rows[0][0]) if rows else 0
+
+    def save_checkpoint(self, consumer: str, seq: int) -> None:
+        """Remember that a consumer is done up to `seq`; after a crash it sees later ones again."""
+        self.write(
+            lambda transaction: transaction.execute(
+                "INSERT INTO checkpoints (consumer, seq) VALUES (?, ?)"
+                " ON CONFLICT (consumer) DO UPDATE SET seq = excluded.seq",
+                (consumer, seq),
+            )
+        )
+
+    def trim_changes(self, now_seconds: int, *, limit: int = 5000) -> int:
+        """Forget old changes that every consumer is done with; return how many.
+
+        The newest change always stays, so that numbers are never given twice.
+        """
+
+        def trim(transaction: _Transaction) -> int:
+            return transaction.execute(
+                "DELETE FROM changes WHERE seq IN (SELECT seq FROM changes"
+                " WHERE at < ? AND seq < ? AND seq <= (SELECT min(seq) FROM checkpoints)"
+                " ORDER BY seq LIMIT ?)",
+                (now_seconds - _KEEP_CHANGES_FOR_S, self._last_seq, limit),
+            ).rowcount
+
+        return self.write(trim)
+
+    # ------------------------------------------------------------------------------- keeping
+
+    def sweep_expired(self, now_seconds: int, *, limit: int = 500) -> int:
+        """Remove items whose time is over, at most `limit` in one commit; return how many."""
+
+        def sweep(transaction: _Transaction) -> int:
+            rows = transaction.execute(
+                "SELECT pk, sk, item FROM items WHERE expires < ? LIMIT ?", (now_seconds, limit)
+            ).fetchall()
+            for pk, sk, old in rows:
+                transaction.write(Key(pk, sk), old, None, None)
+            return len(rows)
+
+        return self.write(sweep)
+
+    def backup(self, target: Path) -> None:
+        """Copy the file as it is at one moment, while it stays in use."""
+        source = self._connect(read_only=True)
+        copy = sqlite3.connect(target)
+        try:
+            source.backup(copy)
+        finally:
+            copy.close()
+            source.close()
+
+    def close(self) -> None:
+        """Let go of the file; its log is folded into it."""
+        while self._readers:
+            self._readers.pop().close()
+        self._writer.close()
+
+    def _connect(self, *, read_only: bool = False) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self._path, isolation_level=None, check_same_thread=False, timeout=10
+        )
+        if read_only:
+            connection.execute("PRAGMA query_only = ON")
+        return connection
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring the file to the present schema; each step is one transaction.
+
+    Raises:
+        SchemaTooNew: the file is newer than this code.
+    """
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > len(MIGRATIONS):
+        raise SchemaTooNew(
+            f"the data has schema version {version}, this Trinity knows {len(MIGRATIONS)}:"
+            " start the newer one"
+        )
+    for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
+        connection.executescript(f"BEGIN; {script}; PRAGMA user_version = {number}; COMMIT;")
+
+
+class SqliteTable:
+    """The `Table` port. Every read is consistent, whether asked to be or not."""
+
+    def __init__(self, store: SqliteStore) -> None:
+        self._store = store
+
+    def get(self, key: Key, *, consistent: bool = False) -> Item | None:
+        """See `Table.get`."""
+        rows = self._store.read(_SELECT, key)
+        return _decode(rows[0][0]) if rows else None
+
+    def batch_get(self, keys: Sequence[Key]) -> list[Item | None]:
+        """See `Table.batch_get`."""
+        return [self.get(key) for key in keys]
+
+    def query(
+        self,
+        pk: str,
+        *,
+        prefix: str = "",
+        after: str | None = None,
+        limit: int | None = None,
+        descending: bool = False,
+        consistent: bool = False,
+    ) -> Page:
+        """See `Table.query`."""
+        sql = "SELECT item FROM items WHERE pk = ?"
+        parameters: list[Any] = [pk]
+        if prefix:
+            # A range, so that the primary key is used; U+10FFFF sorts behind all that may follow.
+            sql += " AND sk >= ? AND sk < ?"
+            parameters += [prefix, prefix + "\U0010ffff"]
+        if after is not None:
+            sql += " AND sk < ?" if descending else " AND sk > ?"
+            parameters.append(after)
+        sql += " ORDER BY sk DESC" if descending else " ORDER BY sk"
+        if limit is not None:
+            sql += " LIMIT ?"
+            parameters.append(limit)
+        items = [_decode(row[0]) for row in self._store.read(sql, parameters)]
+        more = limit is not None and len(items) == limit
+        return Page(items, items[-1]["SK"] if more else None)
+
+    def put(self, item: Item, *, when: Condition | None = None) -> None:
+        """See `Table.put`."""
+        self._store.write(_job(TransactPut(item, when)))
+
+    def update(self, key: Key, update: Update, *, when: Condition | None = None) -> Item:
+        """See `Table.update`."""
+        image = self._store.write(_job(TransactUpdate(key, update, when)))
+        if image is None:
+            raise AssertionError("an update leaves an item")
+        return image
+
+    def delete(self, key: Key, *, when: Condition | None = None) -> None:
+        """See `Table.delete`."""
+        self._store.write(_job(TransactDelete(key, when)))
+
+    def transact(self, actions: Sequence[TransactAction]) -> None:
+        """See `Table.transact`."""
+        if not 1 <= len(actions) <= _LARGEST_TRANSACTION:
+            raise ValueError(f"a transaction has 1 to {_LARGEST_TRANSACTION} actions")
+        if len({_key(action) for action in actions}) < len(actions):
+            raise ValueError("two actions of one transaction concern the same item")
+
+        def job(transaction: _Transaction) -> None:
+            plans = [_plan(action, transaction) for action in actions]
+            reasons = [plan.refused for plan in plans]
+            if any(reasons):
+                raise TransactionCancelled(reasons)
+            for plan in plans:
+                if plan.writes:
+                    transaction.write(plan.key, plan.old, plan.old_item, plan.new)
+
+        self._store.write(job)
+
+
+class _Plan(NamedTuple):
+    """What an action comes to, given the item as it is."""
+
+    key: Key
+    old: str | None
+    old_item: Item | None
+    new: Item | None
+    writes: bool
+    refused: ConditionFailed | None
+
+
+def _job(action: TransactPut | TransactUpdate | TransactDelete) -> Callable[..., Item | None]:
+    def job(transaction: _Transaction) -> Item | None:
+        plan = _plan(action, transaction)
+        if plan.refused:
+            raise plan.refused
+        transaction.write(plan.key, plan.old, plan.old_item, plan.new)
+        return plan.new
+
+    return job
+
+
+def _plan(action: TransactAction, transaction: _Transaction) -> _Plan:
+    key = _key(action)
+    old = transaction.read(key)
+    old_item: Item | None = _decode(old) if old is not None else None
+    if action.when is not None and not holds(action.when, old_item):
+        return _Plan(key, old, old_item, None, False, ConditionFailed(old_item))
+    match action:
+        case TransactPut(item=item):
+            return _Plan(key, old, old_item, item, True, None)
+        case TransactUpdate(update=update):
+            return _Plan(key, old, old_item, apply(update, key, old_item), True, None)
+        case TransactDelete():
+            return _Plan(key, old, old_item, None, True, None)
+        case TransactCheck():
+            return _Plan(key, old, old_item, old_item, False, None)
+
+
+def _key(action: TransactAction) -> Key:
+    if isinstance(action, TransactPut):
+        return Key(action.item["PK"], action.item["SK"])
+    return action.key

@@ -1,0 +1,155 @@
+"""The event log of a room: numbered from 1 without gaps, each event exactly once.
+
+The log has a head that knows the number of the last event and which changes are already in the log.
+An append is one transaction of the head and the new events, on condition that the head is as it was
+read. So a batch of changes that is delivered again, or while another delivery is at work, adds
+nothing twice, and a reader that has seen number n has seen everything up to n.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import msgspec
+
+from trinity.domain import errors
+from trinity.domain.ids import Millis, RoomId, UserId
+from trinity.ports import (
+    Absent,
+    Equals,
+    Item,
+    Table,
+    TransactionCancelled,
+    TransactPut,
+    TransactUpdate,
+    Update,
+)
+from trinity.store import keys
+
+EventType = Literal[
+    "memberJoined",
+    "memberLeft",
+    "memberUpdated",
+    "progress",
+    "matchFound",
+    "roomUpdated",
+    "roomClosed",
+]
+
+_ATTEMPTS = 20
+_LONGEST_APPEND = 90  # a transaction has at most 100 actions
+
+
+class Draft(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """An event that has no number yet.
+
+    Attributes:
+        at: when it happened.
+        actor_id: who did it, where that may be known.
+    """
+
+    type: EventType
+    at: Millis
+    actor_id: UserId | None = None
+    data: dict[str, Any]
+
+
+class RoomEvent(Draft, frozen=True, kw_only=True, rename="camel"):
+    """An event in the log of a room."""
+
+    cursor: str
+    room_id: RoomId
+
+
+class Head(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """The head of the log.
+
+    Attributes:
+        last: number of the last event; 0 for none.
+        applied: for each kind of change, the sequence number of the last one in the log.
+        progress: votes by user, as the last progress event had it.
+        rev: number of appends so far.
+    """
+
+    last: int = 0
+    applied: dict[str, int] = {}
+    progress: dict[UserId, int] = {}
+    rev: int = 0
+
+
+def append(
+    table: Table,
+    room: RoomId,
+    extend: Callable[[Head], tuple[Head, Sequence[Draft]] | None],
+    *,
+    expires: int,
+) -> None:
+    """Add events to a room's log.
+
+    Args:
+        table: the table.
+        room: the room.
+        extend: given the head, returns it with `applied` and `progress` brought up to date, and
+            the events to add; None where the log has everything already. It is called again when
+            another append was faster.
+        expires: when the events may be removed, in seconds since 1970.
+
+    Raises:
+        Conflict: others appended again and again.
+    """
+    key = keys.log(room)
+    for _ in range(_ATTEMPTS):
+        item = table.get(key, consistent=True)
+        old = msgspec.convert(item, Head) if item is not None else Head()
+        extension = extend(old)
+        if extension is None:
+            return
+        new, drafts = extension
+        if len(drafts) > _LONGEST_APPEND:
+            raise ValueError(f"at most {_LONGEST_APPEND} events can be added at once")
+        head = TransactUpdate(
+            key,
+            Update(
+                set={
+                    "last": old.last + len(drafts),
+                    "applied": new.applied,
+                    "progress": new.progress,
+                    "expires": expires,
+                },
+                add={"rev": 1},
+            ),
+            Equals("rev", old.rev) if old.rev else Absent("PK"),
+        )
+        events = [
+            TransactPut(_to_item(room, old.last + n, draft, expires))
+            for n, draft in enumerate(drafts, start=1)
+        ]
+        try:
+            table.transact([head, *events])
+        except TransactionCancelled:
+            continue
+        return
+    raise errors.Conflict
+
+
+def after(table: Table, room: RoomId, number: int, limit: int) -> list[RoomEvent]:
+    """Return the events that follow a number, in order, at most `limit`."""
+    page = table.query(
+        keys.room_pk(room),
+        prefix=keys.EVENT,
+        after=keys.event(room, number).sk,
+        limit=limit,
+        consistent=True,
+    )
+    return [msgspec.convert(item, RoomEvent) for item in page.items]
+
+
+def _to_item(room: RoomId, number: int, draft: Draft, expires: int) -> Item:
+    key = keys.event(room, number)
+    return {
+        "PK": key.pk,
+        "SK": key.sk,
+        "cursor": str(number),
+        "roomId": room,
+        **msgspec.to_builtins(draft),
+        "expires": expires,
+    }

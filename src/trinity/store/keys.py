@@ -1,0 +1,104 @@
+"""Where everything lies in the one table.
+
+| item         | PK            | SK                    |
+|--------------|---------------|-----------------------|
+| user         | `USER#id`     | `PROFILE`             |
+| e-mail       | `EMAIL#addr`  | `EMAIL`               |
+| session      | `USER#id`     | `SESSION#family`      |
+| reset token  | `RESET#hash`  | `RESET`               |
+| room         | `ROOM#id`     | `ROOM`                |
+| code         | `CODE#code`   | `CODE`                |
+| my room      | `USER#id`     | `ROOM#created#id`     |
+| ballot       | `ROOM#id`     | `BALLOT#title`        |
+| match        | `ROOM#id`     | `MATCH#title`         |
+| room event   | `ROOM#id`     | `EVENT#number`        |
+| event log    | `ROOM#id`     | `LOG`                 |
+| idempotency  | `USER#id`     | `ONCE#operation#hash` |
+"""
+
+from typing import Final
+
+from trinity.domain.ids import Millis, RoomId, TitleId, UserId
+from trinity.ports import Key
+
+ROOM: Final = "ROOM"
+BALLOT: Final = "BALLOT#"
+MATCH: Final = "MATCH#"
+EVENT: Final = "EVENT#"
+SESSION: Final = "SESSION#"
+MY_ROOM: Final = "ROOM#"
+
+
+def user_pk(user: UserId) -> str:
+    """Return the partition of all that belongs to a user."""
+    return f"USER#{user}"
+
+
+def room_pk(room: RoomId) -> str:
+    """Return the partition of all that belongs to a room."""
+    return f"ROOM#{room}"
+
+
+def room_id(pk: str) -> RoomId:
+    """Return the room that a partition belongs to."""
+    return RoomId(pk.removeprefix("ROOM#"))
+
+
+def profile(user: UserId) -> Key:
+    """Return the key of a user."""
+    return Key(user_pk(user), "PROFILE")
+
+
+def email(address: str) -> Key:
+    """Return the key that makes an e-mail address unique."""
+    return Key(f"EMAIL#{address}", "EMAIL")
+
+
+def session(user: UserId, family: str) -> Key:
+    """Return the key of a family of refresh tokens."""
+    return Key(user_pk(user), SESSION + family)
+
+
+def reset(token_hash: str) -> Key:
+    """Return the key of a token that resets a password."""
+    return Key(f"RESET#{token_hash}", "RESET")
+
+
+def room(room: RoomId) -> Key:
+    """Return the key of a room."""
+    return Key(room_pk(room), ROOM)
+
+
+def code(code: str) -> Key:
+    """Return the key that makes a room code unique."""
+    return Key(f"CODE#{code}", "CODE")
+
+
+def my_room(user: UserId, created_at: Millis, room: RoomId) -> Key:
+    """Return the key of a user's pointer to a room; the keys sort by the age of the room."""
+    return Key(user_pk(user), f"{MY_ROOM}{created_at:015}#{room}")
+
+
+def ballot(room: RoomId, title: TitleId) -> Key:
+    """Return the key of the votes on one title."""
+    return Key(room_pk(room), BALLOT + title)
+
+
+def match(room: RoomId, title: TitleId) -> Key:
+    """Return the key of a match."""
+    return Key(room_pk(room), MATCH + title)
+
+
+def event(room: RoomId, number: int) -> Key:
+    """Return the key of an event in the log of a room."""
+    return Key(room_pk(room), f"{EVENT}{number:012}")
+
+
+def log(room: RoomId) -> Key:
+    """Return the key of the head of a room's event log."""
+    return Key(room_pk(room), "LOG")
+
+
+def once(user: UserId, operation: str, key_hash: str) -> Key:
+    """Return the key under which the answer to an idempotent request is kept."""
+    return Key(user_pk(user), f"ONCE#{operation}#{key_hash}")

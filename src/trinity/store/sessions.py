@@ -1,0 +1,123 @@
+"""Sessions in the table: families of refresh tokens.
+
+A refresh token is `user.family.secret`. The table keeps the hash of the family's newest secret and
+nothing else. The family name itself is 80 bits of chance that only its owner has seen, so a token
+of a known family with another secret is an old one that came back: the family ends.
+"""
+
+import hashlib
+
+from trinity.domain import errors
+from trinity.domain.ids import Millis, UserId
+from trinity.domain.users import REFRESH_TOKEN_FOR, RESET_TOKEN_FOR
+from trinity.ports import Absent, ConditionFailed, Equals, Exists, Ids, Key, Table, Update
+from trinity.store import keys
+
+
+def start(table: Table, ids: Ids, user: UserId, now: Millis) -> str:
+    """Begin a session and return its first refresh token."""
+    family, secret = ids.new(), ids.secret()
+    key = keys.session(user, family)
+    table.put(
+        {
+            "PK": key.pk,
+            "SK": key.sk,
+            "current": _hash(secret),
+            "startedAt": now,
+            "expires": (now + REFRESH_TOKEN_FOR) // 1000,
+        },
+        when=Absent("PK"),
+    )
+    return f"{user}.{family}.{secret}"
+
+
+def rotate(table: Table, ids: Ids, token: str, now: Millis) -> tuple[UserId, str]:
+    """Exchange a refresh token for the next one of its family.
+
+    The exchange is conditional on the hash of the old one, so of two that race one wins, and the
+    other counts as reuse.
+
+    Raises:
+        InvalidToken: the token is unknown or expired, or its session has ended.
+        TokenReused: the token had been exchanged before; the session is ended now.
+    """
+    user, key, secret = _parse(token)
+    fresh = ids.secret()
+    item = table.get(key, consistent=True)
+    if item is None or item["expires"] * 1000 <= now:
+        raise errors.InvalidToken
+    try:
+        table.update(
+            key,
+            Update(
+                set={"current": _hash(fresh), "expires": (now + REFRESH_TOKEN_FOR) // 1000},
+            ),
+            when=Equals("current", _hash(secret)),
+        )
+    except ConditionFailed as failed:
+        if failed.item is None:
+            raise errors.InvalidToken from None
+        table.delete(key)
+        raise errors.TokenReused from None
+    return user, f"{user}.{key.sk.removeprefix(keys.SESSION)}.{fresh}"
+
+
+def end(table: Table, token: str) -> None:
+    """End the session of a refresh token; one that is unknown or has ended is fine.
+
+    Only the newest token ends it: an old one that leaked should not log anybody out.
+    """
+    try:
+        _, key, secret = _parse(token)
+    except errors.InvalidToken:
+        return
+    try:
+        table.delete(key, when=Equals("current", _hash(secret)))
+    except ConditionFailed:
+        return
+
+
+def end_all(table: Table, user: UserId) -> None:
+    """End every session of a user."""
+    for item in table.query(keys.user_pk(user), prefix=keys.SESSION, consistent=True).items:
+        table.delete(Key(item["PK"], item["SK"]))
+
+
+def start_reset(table: Table, ids: Ids, user: UserId, now: Millis) -> str:
+    """Return a new token that lets its holder set a new password once, within an hour."""
+    secret = ids.secret()
+    key = keys.reset(_hash(secret))
+    table.put(
+        {"PK": key.pk, "SK": key.sk, "user": user, "expires": (now + RESET_TOKEN_FOR) // 1000}
+    )
+    return secret
+
+
+def use_reset(table: Table, token: str, now: Millis) -> UserId:
+    """Use a reset token up and return whose it was. Of two uses at once one wins.
+
+    Raises:
+        InvalidToken: it is unknown, used up or expired.
+    """
+    key = keys.reset(_hash(token))
+    item = table.get(key, consistent=True)
+    if item is None or item["expires"] * 1000 <= now:
+        raise errors.InvalidToken
+    try:
+        table.delete(key, when=Exists("PK"))
+    except ConditionFailed:
+        raise errors.InvalidToken from None
+    return UserId(item["user"])
+
+
+def _parse(token: str) -> tuple[UserId, Key, str]:
+    user, _, rest = token.partition(".")
+    family, _, secret = rest.partition(".")
+    if not (user.isalnum() and family.isalnum() and secret):
+        raise errors.InvalidToken
+    return UserId(user), keys.session(UserId(user), family), secret
+
+
+def _hash(secret: str) -> str:
+    # The secret has 256 bits of chance: a plain fast hash leaves nothing to guess.
+    return hashlib.sha256(secret.encode()).hexdigest()

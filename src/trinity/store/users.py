@@ -1,0 +1,128 @@
+"""Users in the table."""
+
+import msgspec
+
+from trinity.domain import errors
+from trinity.domain.ids import UserId
+from trinity.domain.users import User
+from trinity.ports import (
+    Absent,
+    AllOf,
+    Equals,
+    Exists,
+    Item,
+    Key,
+    Path,
+    Table,
+    TransactAction,
+    TransactDelete,
+    TransactionCancelled,
+    TransactPut,
+    TransactUpdate,
+    Update,
+    Value,
+)
+from trinity.store import keys
+
+
+def to_item(user: User) -> Item:
+    """Return the user as it lies in the table."""
+    key = keys.profile(user.id)
+    return {"PK": key.pk, "SK": key.sk, **msgspec.to_builtins(user)}
+
+
+def find(table: Table, user: UserId) -> User | None:
+    """Return a user as he is now, None if there is none."""
+    item = table.get(keys.profile(user), consistent=True)
+    return msgspec.convert(item, User) if item is not None else None
+
+
+def get(table: Table, user: UserId) -> User:
+    """Return the user of an access token.
+
+    Raises:
+        Unauthenticated: the account was removed since.
+    """
+    found = find(table, user)
+    if found is None:
+        raise errors.Unauthenticated("This account does not exist any more.")
+    return found
+
+
+def by_email(table: Table, address: str) -> User | None:
+    """Return the user with an e-mail address."""
+    item = table.get(keys.email(address), consistent=True)
+    return find(table, UserId(item["user"])) if item is not None else None
+
+
+def create_guest(table: Table, user: User) -> None:
+    """Store a new guest."""
+    table.put(to_item(user), when=Absent("PK"))
+
+
+def register(table: Table, user: User, *, was_guest: bool) -> None:
+    """Store a registered user; the address belongs to one account by condition.
+
+    Raises:
+        EmailTaken: another account has the address.
+        AlreadyRegistered: the guest has registered meanwhile, or is gone.
+    """
+    if user.email is None:
+        raise ValueError("a registered user has an e-mail address")
+    address = keys.email(user.email)
+    # A guest has no address; this also fails where two registrations of one guest race.
+    profile: TransactAction = (
+        TransactUpdate(
+            keys.profile(user.id),
+            Update(
+                set={"email": user.email, "passwordHash": user.password_hash, "name": user.name}
+            ),
+            AllOf((Exists("PK"), Absent("email"))),
+        )
+        if was_guest
+        else TransactPut(to_item(user), Absent("PK"))
+    )
+    try:
+        table.transact([_claim(address, user.id), profile])
+    except TransactionCancelled as cancelled:
+        if cancelled.reasons[0] is not None:
+            raise errors.EmailTaken from None
+        raise errors.AlreadyRegistered from None
+
+
+def update(table: Table, user: User, changes: dict[Path, Value]) -> None:
+    """Change attributes of a user; a new `email` is claimed and the old one set free.
+
+    Raises:
+        EmailTaken: another account has the new address.
+        Conflict: the account changed at the same time.
+    """
+    actions: list[TransactAction] = [
+        TransactUpdate(
+            keys.profile(user.id),
+            Update(set=changes),
+            Equals("email", user.email) if user.email is not None else Exists("PK"),
+        )
+    ]
+    if "email" in changes:
+        actions.append(_claim(keys.email(changes["email"]), user.id))
+        if user.email is not None:
+            actions.append(TransactDelete(keys.email(user.email)))
+    try:
+        table.transact(actions)
+    except TransactionCancelled as cancelled:
+        if len(actions) > 1 and cancelled.reasons[1] is not None:
+            raise errors.EmailTaken from None
+        raise errors.Conflict from None
+
+
+def delete(table: Table, user: User) -> None:
+    """Remove the account itself and set its address free."""
+    actions: list[TransactAction] = [TransactDelete(keys.profile(user.id))]
+    if user.email is not None:
+        actions.append(TransactDelete(keys.email(user.email)))
+    table.transact(actions)
+
+
+def _claim(address: Key, user: UserId) -> TransactPut:
+    return TransactPut({"PK": address.pk, "SK": address.sk, "user": user}, Absent("PK"))

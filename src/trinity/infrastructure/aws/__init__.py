@@ -1,0 +1,1 @@
+"""A small synchronous client for the AWS services that speak JSON."""

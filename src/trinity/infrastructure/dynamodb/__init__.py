@@ -1,0 +1,1 @@
+"""The `Table` port on Amazon DynamoDB."""

@@ -1,0 +1,134 @@
+"""The adapters that a contract suite runs against."""
+
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import pytest
+
+from tests import ministack
+from trinity.common import attributes
+from trinity.infrastructure.aws.client import DYNAMODB, DYNAMODB_STREAMS, Client, Service
+from trinity.infrastructure.aws.credentials import CredentialSource
+from trinity.infrastructure.dynamodb.create import create_table
+from trinity.infrastructure.dynamodb.table import DynamoTable
+from trinity.ports import Item, Table
+
+TABLE_NUMBERS = count(1)
+
+
+class Change(NamedTuple):
+    """One record of a change feed."""
+
+    kind: str  # INSERT, MODIFY or REMOVE
+    key: tuple[str, str]
+    old: Item | None
+    new: Item | None
+
+
+class Store(Protocol):
+    """A table with what a test may look at beside it."""
+
+    table: Table
+
+    def changes(self) -> list[Change]:
+        """Return all change records of the table, oldest first."""
+        ...
+
+
+class DynamoStore:
+    """A table in MiniStack, whose changes are read from its stream."""
+
+    def __init__(self, endpoint: str) -> None:
+        self.name = f"table-{next(TABLE_NUMBERS)}"
+        self.dynamodb = client(DYNAMODB, endpoint)
+        self.streams = client(DYNAMODB_STREAMS, endpoint)
+        create_table(self.dynamodb, self.name)
+        self.table = DynamoTable(self.dynamodb, self.name)
+
+    def changes(self) -> list[Change]:
+        described = self.dynamodb.call("DescribeTable", {"TableName": self.name}, idempotent=True)
+        stream = {"StreamArn": described["Table"]["LatestStreamArn"]}
+        description = self.ask("DescribeStream", stream)["StreamDescription"]
+        [shard] = description["Shards"]  # MiniStack never splits one
+        iterator = self.ask(
+            "GetShardIterator",
+            {**stream, "ShardId": shard["ShardId"], "ShardIteratorType": "TRIM_HORIZON"},
+        )["ShardIterator"]
+        changes: list[Change] = []
+        while True:
+            page = self.ask("GetRecords", {"ShardIterator": iterator})
+            if not page["Records"]:
+                return changes
+            changes += map(change_from_stream, page["Records"])
+            iterator = page["NextShardIterator"]
+
+    def ask(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
+        return self.streams.call(operation, request, idempotent=True)
+
+
+class SqliteStore:
+    """A table in a file."""
+
+    def __init__(self, path: Path) -> None:
+        from trinity.infrastructure.sqlite.store import SqliteStore as Adapter
+
+        self.adapter = Adapter(path)
+        self.table: Table = self.adapter.table
+
+    def changes(self) -> list[Change]:
+        return [
+            Change(record.kind, (record.pk, record.sk), record.old, record.new)
+            for record in self.adapter.changes_after(0, 100_000)
+        ]
+
+    def sweep_expired(self, now_seconds: int) -> int:
+        return self.adapter.sweep_expired(now_seconds)
+
+
+def client(service: Service, endpoint: str) -> Client:
+    """Make a client for MiniStack."""
+    return Client(
+        service,
+        region=ministack.REGION,
+        credentials=CredentialSource(ministack.ENVIRONMENT),
+        endpoint=endpoint,
+    )
+
+
+def change_from_stream(record: dict[str, Any]) -> Change:
+    """Read a record of DynamoDB Streams."""
+    data = record["dynamodb"]
+    keys = attributes.decode_item(data["Keys"])
+    old, new = data.get("OldImage"), data.get("NewImage")
+    return Change(
+        record["eventName"],
+        (keys["PK"], keys["SK"]),
+        None if old is None else attributes.decode_item(old),
+        None if new is None else attributes.decode_item(new),
+    )
+
+
+@pytest.fixture(scope="session")
+def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a local AWS."""
+    with ministack.running(tmp_path_factory.mktemp("ministack")) as url:
+        yield url
+
+
+@pytest.fixture(params=["dynamodb", "sqlite"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    """An empty table of each adapter, with its changes."""
+    if request.param == "dynamodb":
+        yield DynamoStore(request.getfixturevalue("aws"))
+    else:
+        sqlite = SqliteStore(tmp_path / "table.db")
+        yield sqlite
+        sqlite.adapter.close()
+
+
+@pytest.fixture
+def table(store: Store) -> Table:
+    """The table of `store`."""
+    return store.table

@@ -1,0 +1,84 @@
+"""A local AWS for tests: MiniStack as a process of its own."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+REGION = "eu-west-1"
+ENVIRONMENT = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}  # any will do
+START_SECONDS = 30
+STOP_SECONDS = 5
+
+
+@contextmanager
+def running(directory: Path, **settings: str) -> Iterator[str]:
+    """Run MiniStack and yield its URL.
+
+    Args:
+        directory: an empty one for its files; its output goes to `ministack.log` there.
+        settings: environment variables of MiniStack, such as `AUTH="true"`.
+    """
+    port = _free_port()
+    environment = {
+        # The environment is otherwise empty: Lambda functions inherit all of it.
+        "PATH": os.defpath,
+        "TMPDIR": str(directory),
+        "BIND_HOST": "127.0.0.1",
+        "GATEWAY_PORT": str(port),
+        "IOT_MTLS_ENABLED": "0",  # else it listens on 8883, too
+        "LOG_LEVEL": "WARNING",
+        **settings,
+    }
+    with (directory / "ministack.log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "ministack"],
+            cwd=directory,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # a process group with its Lambda workers
+        )
+    try:
+        _wait_for(port, process, directory / "ministack.log")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        _stop(process)
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"MiniStack did not start:\n{log.read_text()}") from None
+            time.sleep(0.02)
+        else:
+            return
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        pass  # it can hang in a custom resource, its workers with it
+    finally:
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        process.wait()

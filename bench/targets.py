@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import sqlite3
@@ -142,6 +143,7 @@ class Seeds:
         seed = self.get(target, needed_seconds)
         copy = Path(tempfile.mkdtemp(prefix=f"{target.name}-run-", dir=self.work)) / "data"
         shutil.copytree(seed.data, copy)
+        os.sync()  # or the first commits would wait for the copy to reach the disk
         try:
             yield seed, copy
         finally:

@@ -35,12 +35,13 @@ class Trinity(Target):
     def fill(self, client: Client, data: Path, rooms: int) -> Seed:
         started = time.time()
         lifetime = 0.0
-        items = [{"title": f"Title {number:03d}"} for number in range(DECK)]
         room_ids: list[str] = []
         seats: list[Seat] = []
         titles: dict[str, list[str]] = {}
         codes: dict[str, str] = {}
         for number in range(rooms):
+            # a list of its own, or all rooms would share one deck, and its caches
+            items = [{"title": f"Title {number}-{place:03d}"} for place in range(DECK)]
             sessions = [
                 client.call("POST", "/api/auth/guest", {"name": f"Guest {number}-{place}"})
                 for place in range(MEMBERS)

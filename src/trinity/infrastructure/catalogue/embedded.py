@@ -28,8 +28,13 @@ _MOST_WORDS = 40
 _POOL = 8
 """So many candidates for each title of a deck. The chance of what is behind them is slight."""
 
-# Every query walks the films by rank, which is the order of the answer, from where the last page
-# ended, and stops when the page is full.
+_Query = tuple[str, str, str]
+"""What to select, the query's own condition, and the column that holds the rank.
+
+Every query walks the films by rank, which is the order of the answer, from where the last page
+ended, and stops when the page is full. The rank of a match is the `rowid` of the word index: SQLite
+does not see that it is that of the film as well, and would read and sort all matches.
+"""
 _COLUMNS = (
     "SELECT films.rank, imdb, films.title, year, runtime, rating, language, genres,"
     " directors, actors"
@@ -37,19 +42,23 @@ _COLUMNS = (
 _LISTED = (
     _COLUMNS + " FROM films",
     "films.rank > :after",
+    "films.rank",
 )
 _EXACT = (
     _COLUMNS + " FROM films",
     "films.rank > :after AND title_hash = :hash",
+    "films.rank",
 )
 _MATCHING = (
     _COLUMNS + " FROM search JOIN films ON films.rank = search.rowid",
     "search MATCH :match AND search.rowid > :after AND title_hash <> :hash",
+    "search.rowid",
 )
 _BY_ID = "films.imdb IN (SELECT value FROM json_each(:numbers))"
 _POOLED = (
     "SELECT imdb, title, year, substr(genres, 1, 1) FROM films",
     "films.rank > 0",
+    "films.rank",
 )
 
 
@@ -195,20 +204,14 @@ def _open() -> "sqlite3.Connection":
     return sqlite3.connect(f"{uri}?mode=ro&immutable=1", uri=True, check_same_thread=False)
 
 
-def _ordered(query: tuple[str, str], conditions: Sequence[str]) -> str:
+def _ordered(query: _Query, conditions: Sequence[str]) -> str:
     """Return a query with its own and further conditions, by rank."""
-    select, condition = query
-    return " ".join(
-        (
-            select,
-            "WHERE",
-            " AND ".join((condition, *conditions)),
-            "ORDER BY films.rank LIMIT :limit",
-        )
-    )
+    select, condition, rank = query
+    every = " AND ".join((condition, *conditions))
+    return " ".join((select, "WHERE", every, "ORDER BY", rank, "LIMIT :limit"))
 
 
-def _stages(text: str, asked: Sequence[str]) -> list[tuple[tuple[str, str], dict[str, Any]]]:
+def _stages(text: str, asked: Sequence[str]) -> list[tuple[_Query, dict[str, Any]]]:
     """Return the queries whose answers, one after the other, are that of a search."""
     if not asked:
         return [(_LISTED, {})]

@@ -33,7 +33,7 @@ from tests.contract.scripted_server import ScriptedServer, Step, answer
 from trinity.infrastructure.aws import client as aws
 from trinity.infrastructure.aws.client import DYNAMODB, AwsError, Client
 from trinity.infrastructure.aws.credentials import Credentials, CredentialSource
-from trinity.infrastructure.aws.http import Endpoint
+from trinity.infrastructure.aws.http import Connection, Endpoint
 from trinity.infrastructure.aws.retry import Limits
 from trinity.infrastructure.aws.sigv4 import Signer
 from trinity.ports import Unavailable
@@ -299,6 +299,17 @@ def test_a_stale_connection_is_replaced_without_counting_an_attempt(reset):
     assert passing.waits == []
 
 
+def test_a_delicate_write_of_which_nothing_could_be_sent_is_sent_over_a_new_connection(monkeypatch):
+    monkeypatch.setattr(Connection, "alive", lambda _: True)  # it dies right after the look
+    dying = answer()._replace(reset=True)
+    with ScriptedServer(dying, answer(b'{"n":2}')) as server:
+        client = make_client(server, limits=Limits(attempts=1, total=10, exchange=5))
+        call(client)
+        assert server.closed_by_server.wait(5)
+        assert call(client, idempotent=False) == {"n": 2}
+    assert server.connections == 2
+
+
 def test_a_stale_connection_gives_up_the_other_idle_ones():
     both = threading.Barrier(2)
 
@@ -373,6 +384,7 @@ def test_a_write_that_is_not_idempotent_is_never_sent_twice(failure, warm):
     [
         Step(b"HTTP/1.1 200 OK\r\nContent-Le", close=True),
         Step(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{}", close=True),
+        Step(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{}", reset=True),
         Step(b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n{}", close=True),
         Step(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{}", close=True),
         Step(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", close=True),

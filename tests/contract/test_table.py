@@ -818,6 +818,15 @@ def test_conditions_of_a_transaction_see_the_items_as_they_were_before(table: Ta
     assert table.batch_get([KEY, OTHER]) == [None, None]
 
 
+def test_a_false_condition_comes_before_a_mistake_in_another_action(table: Table) -> None:
+    mistake = TransactUpdate(KEY, Update(set={("no", "parent"): 1}))
+    with pytest.raises(TransactionCancelled) as cancelled:
+        table.transact([mistake, TransactCheck(OTHER, NEVER)])
+    first, second = cancelled.value.reasons
+    assert first is None
+    assert isinstance(second, ConditionFailed)
+
+
 @pytest.mark.parametrize(
     "second",
     [

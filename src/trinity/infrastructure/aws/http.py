@@ -311,11 +311,6 @@ class ConnectionPool:
         else:
             connection.close()
 
-    def close(self) -> None:
-        """Close what is idle."""
-        while self._idle:
-            self._idle.pop().close()
-
 
 _tls_context: "ssl.SSLContext | None" = None
 

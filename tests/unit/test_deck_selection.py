@@ -4,7 +4,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trinity.domain.deck_selection import Candidate, candidate, choose, film_key
+from trinity.domain.deck_selection import Candidate, _chances, candidate, choose, film_key
 from trinity.domain.ids import TitleId
 from trinity.domain.titles import Title
 
@@ -56,6 +56,13 @@ def test_the_same_seed_gives_the_same_deck(pool, size, seed):
 
 def test_a_seed_gives_the_same_deck_on_every_machine():
     assert choose(pool(60), size=8, seed=2026) == PINNED
+
+
+def test_chance_is_that_of_the_published_generator():
+    # The first numbers for this seed in the reference implementation, https://prng.di.unimi.it
+    published = [6457827717110365317, 3203168211198807973, 9817491932198370423]
+    drawn = _chances(1234567)
+    assert [next(drawn) for _ in published] == [((n >> 11) + 1) / 2**53 for n in published]
 
 
 @given(candidates, sizes, seeds, st.booleans())

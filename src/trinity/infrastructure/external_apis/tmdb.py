@@ -45,6 +45,8 @@ _LAST_PAGE = 500
 """TMDB refuses further pages, whatever its `total_pages` says."""
 _PAGES_A_SEARCH = 5
 """A search with filters that hardly anything passes ends after so many pages, with a cursor."""
+_LONGEST_TEXT = 500
+"""Characters. No title is that long, and TMDB would refuse the address."""
 _PAGES_A_DECK = 30
 _POOL = 4
 """So many candidates for each title of a deck, a page having twenty."""
@@ -244,6 +246,8 @@ class TmdbCatalogue:
         page, offset = (1, 0) if cursor is None else cursors.decode(cursor, _SOURCE, numbers=2)
         if not 1 <= page <= _LAST_PAGE:
             raise ValueError("not a cursor of this catalogue")
+        if len(text) > _LONGEST_TEXT:
+            return TitlePage([], None)
 
         def ask(session: "_Session") -> TitlePage:
             return self._search(session, text, where, page, offset, limit)
@@ -698,6 +702,8 @@ class _Session:
             sock.settimeout(max(time_left.left(), 0.001))
         if response.length:
             raise Retryable(f"{target.partition('?')[0]}: the answer was cut off")
+        # Unlike `read`, `read1` leaves the response open, and with it the connection occupied.
+        response.close()
         after = response.headers.get("Retry-After", "")
         return response.status, float(after) if after.isdecimal() else 0.0, bytes(body)
 

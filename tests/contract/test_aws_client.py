@@ -190,23 +190,47 @@ def test_the_request_on_the_wire_has_botocores_signature():
     assert {**theirs, "host": sent["host"]} == sent
 
 
-@pytest.mark.parametrize(
-    ("service", "model"),
-    [
-        (aws.DYNAMODB, "dynamodb"),
-        (aws.DYNAMODB_STREAMS, "dynamodbstreams"),
-        (aws.EVENTBRIDGE, "events"),
-        (aws.SECRETS_MANAGER, "secretsmanager"),
-        (aws.SQS, "sqs"),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
-)
-def test_a_service_is_addressed_as_its_model_says(service, model):
+MODELS = {
+    "dynamodb": aws.DYNAMODB,
+    "dynamodbstreams": aws.DYNAMODB_STREAMS,
+    "events": aws.EVENTBRIDGE,
+    "secretsmanager": aws.SECRETS_MANAGER,
+    "sqs": aws.SQS,
+}
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_service_is_addressed_as_its_model_says(model):
+    service = MODELS[model]
     metadata = botocore.session.get_session().get_service_model(model).metadata
     assert service.target_prefix == metadata["targetPrefix"]
     assert service.json_version == metadata["jsonVersion"]
     assert service.endpoint_prefix == metadata["endpointPrefix"]
     assert service.signing_name == metadata.get("signingName", metadata["endpointPrefix"])
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_without_an_endpoint_the_public_one_of_the_region_is_called(model, monkeypatch):
+    called = []
+
+    def connect(address, timeout):
+        called.append(address)
+        raise OSError("no network")
+
+    monkeypatch.setattr("socket.create_connection", connect)
+    client = Client(
+        MODELS[model],
+        region="eu-central-1",
+        credentials=CredentialSource(ENVIRONMENT),
+        limits=Limits(attempts=1),
+    )
+    with pytest.raises(Unavailable):
+        client.call("Anything", {}, idempotent=True)
+    theirs = botocore.session.get_session().create_client(
+        model, "eu-central-1", aws_access_key_id="AKID", aws_secret_access_key="secret"
+    )
+    [(host, port)] = called
+    assert (f"https://{host}", port) == (theirs.meta.endpoint_url, 443)
 
 
 @pytest.mark.parametrize(

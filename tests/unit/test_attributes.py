@@ -20,11 +20,11 @@ def values(numbers):
     return st.recursive(
         st.none() | st.booleans() | st.text() | numbers,
         lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-        max_leaves=20,
+        max_leaves=8,
     )
 
 
-ITEMS = st.dictionaries(st.text(), values(INTEGERS | FLOATS))
+ITEMS = st.dictionaries(st.text(), values(INTEGERS | FLOATS), max_size=5)
 
 
 def same(left, right):

@@ -377,6 +377,14 @@ class SigningKeys(Protocol):
         ...
 
 
+class Secrets(Protocol):
+    """Keys that nobody outside knows."""
+
+    def cursor_key(self) -> bytes:
+        """Return the 32 bytes that cursors of lists are signed with."""
+        ...
+
+
 class Clock(Protocol):
     """Time."""
 

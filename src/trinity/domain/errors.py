@@ -185,3 +185,31 @@ class RateLimited(DomainError):
 
     code = "rate_limited"
     default_detail = "Too many attempts. Wait a little and try again."
+
+
+class MethodNotAllowed(DomainError):
+    """The path exists, but not with this method."""
+
+    code = "method_not_allowed"
+    default_detail = "This path does not take that method."
+
+
+class Gone(DomainError):
+    """It was there, and is no more: an expired cursor, for example."""
+
+    code = "gone"
+    default_detail = "This is not there any more. Start again from the beginning."
+
+
+class InternalError(DomainError):
+    """A fault of ours."""
+
+    code = "internal_error"
+    default_detail = "Something went wrong on our side. Your earlier votes are safe; try again."
+
+
+class ServiceUnavailable(DomainError):
+    """Something that this needs does not answer."""
+
+    code = "unavailable"
+    default_detail = "The service is busy. Nothing you did before is lost; try again in a moment."

@@ -14,10 +14,13 @@ RoomState = Literal["open", "decided", "closed", "expired"]
 StopAt = Literal["first", "never"] | int
 Role = Literal["host", "member"]
 
-OPEN_FOR: Millis = Millis(7 * DAY)
-"""How long a room takes votes."""
-KEPT_FOR: Millis = Millis(30 * DAY)
-"""How long an expired room can still be looked at before it is removed."""
+OPEN_FOR = Millis(7 * DAY)
+"""How long a room takes votes after it was opened, or opened again."""
+KEPT_FOR = Millis(60 * DAY)
+"""How long a room and all that belongs to it is kept, from its creation.
+
+Fixed at creation, so that ballots, matches and events carry the same end as their room.
+"""
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
@@ -146,6 +149,11 @@ def matches_to_decide(stop_at: StopAt, already: int = 0) -> int | None:
             return already + 1
         case count:
             return already + count
+
+
+def open_until(created_at: Millis, now: Millis) -> Millis:
+    """Return until when a room takes votes that is opened now."""
+    return Millis(min(now + OPEN_FOR, created_at + KEPT_FOR))
 
 
 def newest_first(matches: Sequence[Match]) -> list[Match]:

@@ -19,7 +19,7 @@ class Title(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, renam
     id: TitleId
     title: str
     media_type: MediaType
-    genres: tuple[str, ...] = ()
+    genres: tuple[str, ...]
     year: int | None = None
     subtitle: str | None = None
     overview: str | None = None

@@ -76,6 +76,12 @@ class Head(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     rev: int = 0
 
 
+def head(table: Table, room: RoomId) -> Head:
+    """Return the head of a room's log."""
+    item = table.get(keys.log(room), consistent=True)
+    return msgspec.convert(item, Head) if item is not None else Head()
+
+
 def append(
     table: Table,
     room: RoomId,
@@ -98,15 +104,14 @@ def append(
     """
     key = keys.log(room)
     for _ in range(_ATTEMPTS):
-        item = table.get(key, consistent=True)
-        old = msgspec.convert(item, Head) if item is not None else Head()
+        old = head(table, room)
         extension = extend(old)
         if extension is None:
             return
         new, drafts = extension
         if len(drafts) > _LONGEST_APPEND:
             raise ValueError(f"at most {_LONGEST_APPEND} events can be added at once")
-        head = TransactUpdate(
+        update = TransactUpdate(
             key,
             Update(
                 set={
@@ -124,7 +129,7 @@ def append(
             for n, draft in enumerate(drafts, start=1)
         ]
         try:
-            table.transact([head, *events])
+            table.transact([update, *events])
         except TransactionCancelled:
             continue
         return

@@ -19,7 +19,7 @@ import msgspec
 
 from trinity.domain import errors
 from trinity.domain.consensus import agreement, kind
-from trinity.domain.ids import Millis, RoomId, TitleId
+from trinity.domain.ids import Millis, RoomId, TitleId, UserId
 from trinity.domain.rooms import LatestMatch, Match, Room, newest_first
 from trinity.domain.titles import Title
 from trinity.ports import (
@@ -52,6 +52,11 @@ def of_room(table: Table, room: Room) -> list[Match]:
         return []
     page = table.query(keys.room_pk(room.id), prefix=keys.MATCH, consistent=True)
     return newest_first([from_item(item) for item in page.items])
+
+
+def agreed(room: Room, ballot: Ballot) -> tuple[UserId, ...] | None:
+    """Return who agrees on a title by the rule of a room, None if that is not enough."""
+    return agreement(room.rule, ballot.votes, room.present, room.eased)
 
 
 def record(
@@ -87,8 +92,8 @@ def record(
     attempts = 0
     while room is not None and pending:
         ballot = pending[0]
-        agreed = agreement(room.rule, ballot.votes, room.present, room.eased)
-        if agreed is None:
+        agreeing = agreed(room, ballot)
+        if agreeing is None:
             pending.pop(0)
             continue
         already = table.get(keys.match(room_id, ballot.title_id), consistent=True)
@@ -102,7 +107,7 @@ def record(
             title_id=ballot.title_id,
             title=title_of(ballot.title_id),
             at=now,
-            user_ids=agreed,
+            user_ids=agreeing,
             kind=kind(room.rule),
         )
         try:

@@ -5,6 +5,7 @@ rule carries the version that it was decided on as its condition, so it never ac
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 
 import msgspec
 
@@ -16,8 +17,11 @@ from trinity.ports import (
     AllOf,
     AnyOf,
     Cache,
+    ConditionFailed,
     Equals,
+    Exists,
     Item,
+    Key,
     Less,
     Path,
     Table,
@@ -47,7 +51,7 @@ _MOST_MEMBERS_EVER = 200
 
 def expires(room: Room) -> int:
     """Return when the items of a room may be removed, in seconds since 1970."""
-    return (room.expires_at + KEPT_FOR) // 1000
+    return (room.created_at + KEPT_FOR) // 1000
 
 
 def to_item(room: Room) -> Item:
@@ -138,7 +142,8 @@ def join(
             raise errors.RemovedFromRoom
         if room.active_count >= room.capacity or len(room.members) >= _MOST_MEMBERS_EVER:
             raise errors.RoomFull
-        try:
+        # Cancelled: somebody was faster. Look again; one of the reasons above will name it.
+        with suppress(TransactionCancelled):
             table.transact(
                 [
                     TransactUpdate(
@@ -164,8 +169,6 @@ def join(
                     _pointer(room, user),
                 ]
             )
-        except TransactionCancelled:
-            pass  # somebody was faster: look again; one of the reasons above will name it
         cache.delete(_admission_key(room_id))
         room = get(table, room_id, consistent=True)
     return room
@@ -254,8 +257,84 @@ def remove_member(
         cache,
         room_id,
         decide,
-        also=lambda room: [TransactDelete(keys.my_room(user, room.created_at, room.id))],
+        also=lambda room: [_pointer(room, user, left=True)],
     )
+
+
+def erase_member(table: Table, cache: Cache, room_id: RoomId, user: UserId) -> None:
+    """Take somebody who has left already out of the memory of a room."""
+    with suppress(ConditionFailed):
+        table.update(
+            keys.room(room_id),
+            Update(remove=[("members", user)], add={"version": 1}),
+            when=Equals(("members", user, "active"), False),
+        )
+    forget(cache, room_id)
+
+
+def rename_member(
+    table: Table, cache: Cache, room_id: RoomId, user: UserId, changes: Mapping[str, Value]
+) -> None:
+    """Change what a room shows of a member, if he is still known there."""
+    with suppress(ConditionFailed):
+        table.update(
+            keys.room(room_id),
+            Update(
+                set={("members", user, name): value for name, value in changes.items()},
+                add={"version": 1},
+            ),
+            when=Exists(("members", user)),
+        )
+    forget(cache, room_id)
+
+
+class Pointer(msgspec.Struct, frozen=True):
+    """A user's way to a room.
+
+    Attributes:
+        left: the user is not in the room any more.
+        sort_key: where the pointer lies among those of the user.
+    """
+
+    room_id: RoomId
+    left: bool
+    sort_key: str
+
+
+def of_user(
+    table: Table, user: UserId, *, after: str | None = None, limit: int | None = None
+) -> tuple[list[Pointer], str | None]:
+    """Return a user's pointers to rooms, the newest room first, and where to go on."""
+    page = table.query(
+        keys.user_pk(user),
+        prefix=keys.MY_ROOM,
+        after=after,
+        limit=limit,
+        descending=True,
+        consistent=True,
+    )
+    pointers = [Pointer(RoomId(i["room"]), i["left"], i["SK"]) for i in page.items]
+    return pointers, page.cursor
+
+
+def all_of(table: Table, ids: Iterable[RoomId]) -> list[Room]:
+    """Return those of the rooms that still exist, in the order of the ids."""
+    items = table.batch_get([keys.room(room_id) for room_id in ids])
+    return [from_item(item) for item in items if item is not None]
+
+
+def delete(table: Table, cache: Cache, room: Room) -> None:
+    """Remove a room and everything that belongs to it.
+
+    The room goes first, so nobody can use it from then on. Should this break off, the rest goes by
+    its own expiry, and lists leave out pointers that lead nowhere.
+    """
+    table.transact([TransactDelete(keys.room(room.id)), TransactDelete(keys.code(room.code))])
+    forget(cache, room.id)
+    for user in room.members:
+        table.delete(keys.my_room(user, room.created_at, room.id))
+    for item in table.query(keys.room_pk(room.id), consistent=True).items:
+        table.delete(Key(item["PK"], item["SK"]))
 
 
 class Admission(msgspec.Struct, frozen=True, rename="camel"):
@@ -298,6 +377,8 @@ def _admission_key(room_id: RoomId) -> str:
     return f"admission:{room_id}"
 
 
-def _pointer(room: Room, user: UserId) -> TransactPut:
+def _pointer(room: Room, user: UserId, *, left: bool = False) -> TransactPut:
     key = keys.my_room(user, room.created_at, room.id)
-    return TransactPut({"PK": key.pk, "SK": key.sk, "room": room.id, "expires": expires(room)})
+    return TransactPut(
+        {"PK": key.pk, "SK": key.sk, "room": room.id, "left": left, "expires": expires(room)}
+    )

@@ -77,10 +77,16 @@ def end(table: Table, token: str) -> None:
         return
 
 
-def end_all(table: Table, user: UserId) -> None:
-    """End every session of a user."""
+def end_all(table: Table, user: UserId, *, but: str | None = None) -> None:
+    """End every session of a user, except the one of a family, if that is named."""
     for item in table.query(keys.user_pk(user), prefix=keys.SESSION, consistent=True).items:
-        table.delete(Key(item["PK"], item["SK"]))
+        if item["SK"] != keys.SESSION + (but or ""):
+            table.delete(Key(item["PK"], item["SK"]))
+
+
+def family(token: str) -> str:
+    """Return the family of a refresh token that this module has given out."""
+    return token.split(".")[1]
 
 
 def start_reset(table: Table, ids: Ids, user: UserId, now: Millis) -> str:

@@ -266,20 +266,23 @@ class SqliteStore:
         """The number of the newest committed change."""
         return self._last_seq
 
-    def changes_after(self, seq: int, limit: int, *, prefixes: Sequence[str] = ()) -> list[Change]:
+    def changes_after(self, seq: int, limit: int, *, sort_keys: Sequence[str] = ()) -> list[Change]:
         """Return the next changes in the order of their commits.
 
         Args:
             seq: the last change that is already known.
             limit: at most so many.
-            prefixes: only changes of items whose sort key starts with one of these; none: all.
+            sort_keys: only changes of items with one of these sort keys; one that ends in `#`
+                stands for all that begin so. None: all changes.
         """
-        where = " OR ".join("sk GLOB ?" for _ in prefixes) or "TRUE"
+        where = " OR ".join("sk GLOB ?" for _ in sort_keys) or "TRUE"
         sql = (
             "SELECT seq, at, pk, sk, old, new FROM changes"  # noqa: S608  (only question marks)
             f" WHERE seq > ? AND ({where}) ORDER BY seq LIMIT ?"
         )
-        rows = self.read(sql, (seq, *(f"{prefix}*" for prefix in prefixes), limit))
+        rows = self.read(
+            sql, (seq, *(key + "*" if key.endswith("#") else key for key in sort_keys), limit)
+        )
         return [
             Change(seq, at, pk, sk, old and _decode(old), new and _decode(new))
             for seq, at, pk, sk, old, new in rows

@@ -1,0 +1,64 @@
+# Trinity: `make run` and `make test` do all the set-up, from nothing.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help run demo test check fix openapi catalogue bench lock clean
+
+help: ## say what there is
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
+
+# A stamp for each set of packages: installed again only when its lock file changes.
+$(VENV)/run.stamp: requirements/run.lock pyproject.toml
+	@test -x $(BIN)/python || python3 -m venv $(VENV)
+	@echo "Setting up (once) …" && $(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/run.lock
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+$(VENV)/dev.stamp: $(VENV)/run.stamp requirements/dev.lock
+	@echo "Setting up the workshop (once) …" && $(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	@touch $@
+
+run: $(VENV)/run.stamp ## serve Trinity on this machine
+	@exec $(BIN)/trinity serve
+
+demo: $(VENV)/run.stamp ## watch simulated friends reach a match
+	@exec $(BIN)/trinity demo
+
+check: $(VENV)/dev.stamp ## format, lint, types, arrows, unit tests: seconds, changes nothing
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/pytest tests/unit
+
+test: check chromium ## everything, with nothing skipped
+	$(BIN)/pytest tests --ignore=tests/unit
+
+.PHONY: chromium
+chromium:
+	@command -v chromium >/dev/null || (echo "Installing Chromium for the browser tests …" && apt-get -qq update && apt-get -qq install -y chromium >/dev/null)
+
+fix: $(VENV)/dev.stamp ## format, and mend what can be mended
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+openapi: $(VENV)/run.stamp ## write schema/openapi.json anew
+	$(BIN)/trinity openapi > schema/openapi.json
+
+catalogue: $(VENV)/dev.stamp ## build the shipped list of films anew
+	$(BIN)/python -m pip install -q --require-hashes -r requirements/catalogue.lock
+	$(BIN)/python tools/build_catalogue.py
+
+bench: $(VENV)/dev.stamp ## measure, beside PocketBase
+	@command -v wrk >/dev/null || (apt-get -qq update && apt-get -qq install -y wrk >/dev/null)
+	$(BIN)/python -m pip install -q --require-hashes -r requirements/bench.lock
+	$(BIN)/python -m bench
+
+lock: ## renew the lock files
+	@test -x $(VENV)/uv/bin/uv || (python3 -m venv $(VENV)/uv && $(VENV)/uv/bin/pip install -q uv)
+	tools/lock.sh $(VENV)/uv/bin/uv
+
+clean: ## remove what can be made again; data stays
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

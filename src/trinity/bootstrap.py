@@ -1,0 +1,299 @@
+"""The only place that chooses adapters: settings in, services out, each built on first use."""
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from trinity.common import requests, telemetry
+from trinity.common.requests import Event, Request, Response
+from trinity.common.settings import Settings, from_environment
+from trinity.common.telemetry import Log
+from trinity.domain.errors import DomainError, InternalError, ServiceUnavailable
+from trinity.ports import Unavailable
+
+if TYPE_CHECKING:
+    from trinity.common.rate_limits import RateLimits
+    from trinity.infrastructure.sqlite.store import SqliteStore
+    from trinity.ports import (
+        Blobs,
+        Cache,
+        Catalogue,
+        Clock,
+        Ids,
+        Mailer,
+        Secrets,
+        SigningKeys,
+        Table,
+    )
+
+T = TypeVar("T")
+
+
+class Services:
+    """The ports of a process. An adapter is imported and built when it is first asked for.
+
+    Args:
+        settings: what to build by.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._built: dict[str, Any] = {}
+        self._lock = threading.RLock()
+
+    def _once(self, name: str, build: Callable[[], T]) -> T:
+        if name not in self._built:
+            with self._lock:
+                if name not in self._built:
+                    self._built[name] = build()
+        built: T = self._built[name]
+        return built
+
+    @property
+    def log(self) -> Log:
+        """Where lines of the log go."""
+        return self._once("log", lambda: Log(self.settings.log_level))
+
+    @property
+    def store(self) -> "SqliteStore":
+        """The SQLite file, for what only the embedded host does with it."""
+        from trinity.infrastructure.sqlite.store import SqliteStore
+
+        def build() -> SqliteStore:
+            self.settings.data.mkdir(parents=True, exist_ok=True)
+            return SqliteStore(self.settings.data / "trinity.sqlite")
+
+        return self._once("store", build)
+
+    @property
+    def table(self) -> "Table":
+        """See `Table`."""
+        return self.store.table
+
+    @property
+    def cache(self) -> "Cache":
+        """See `Cache`."""
+        from trinity.infrastructure.memory.cache import MemoryCache
+
+        return self._once("cache", MemoryCache)
+
+    @property
+    def limits(self) -> "RateLimits":
+        """How often things may be tried."""
+        from trinity.common.rate_limits import RateLimits
+
+        enabled = self.settings.rate_limits == "on"
+        return self._once("limits", lambda: RateLimits(self.cache, enabled=enabled))
+
+    @property
+    def blobs(self) -> "Blobs":
+        """See `Blobs`."""
+        from trinity.infrastructure.filesystem.blobs import FileBlobs
+
+        return self._once("blobs", lambda: FileBlobs(self.settings.data / "blobs"))
+
+    @property
+    def catalogue(self) -> "Catalogue":
+        """See `Catalogue`."""
+        from trinity.infrastructure.catalogue.embedded import EmbeddedCatalogue
+
+        def build() -> "Catalogue":
+            films = EmbeddedCatalogue()
+            if not self.settings.tmdb_token:
+                return films
+            from trinity.infrastructure.external_apis.tmdb import TmdbCatalogue
+
+            return TmdbCatalogue(
+                self.settings.tmdb_token,
+                cache=self.cache,
+                fallback=films,
+                base_url=self.settings.tmdb_url,
+                warn=lambda message: self.log("warning", message),
+            )
+
+        return self._once("catalogue", build)
+
+    @property
+    def mailer(self) -> "Mailer":
+        """See `Mailer`."""
+        from trinity.infrastructure.filesystem.mailer import FileMailer
+
+        return self._once("mailer", lambda: FileMailer(self.settings.data / "mailbox", self.log))
+
+    @property
+    def keys(self) -> "SigningKeys":
+        """See `SigningKeys`."""
+        from trinity.infrastructure.filesystem.keys import FileKeys
+
+        return self._once("keys", lambda: FileKeys(self.settings.data / "keys"))
+
+    @property
+    def secrets(self) -> "Secrets":
+        """See `Secrets`."""
+        from trinity.infrastructure.filesystem.keys import FileSecrets
+
+        return self._once("secrets", lambda: FileSecrets(self.settings.data / "keys"))
+
+    @property
+    def clock(self) -> "Clock":
+        """See `Clock`."""
+        from trinity.infrastructure.system.clock import SystemClock
+
+        return self._once("clock", SystemClock)
+
+    @property
+    def ids(self) -> "Ids":
+        """See `Ids`."""
+        from trinity.infrastructure.system.ids import SystemIds
+
+        return self._once("ids", SystemIds)
+
+
+_services: Services | None = None
+
+
+def services() -> Services:
+    """Return the services of this process, by the environment unless `use` was called."""
+    global _services
+    if _services is None:
+        _services = Services(from_environment(os.environ))
+    return _services
+
+
+def use(chosen: Services) -> None:
+    """Let this process use other services; to be called before the first request."""
+    global _services
+    _services = chosen
+
+
+_FROM_EVENT = frozenset(("request", "caller", "origin", "return"))
+
+
+class Operation:
+    """A Lambda function of the API: takes an event, calls a use case, answers.
+
+    The use case is a plain function. It may take `request` (validated fields), `caller` (who is
+    signed in) and `origin` (where the request comes from); everything else it names is a port.
+
+    Attributes:
+        use_case: the function.
+        status: of an answer that is no error.
+        tagged: whether answers carry an entity tag.
+        request_type, result_type: what goes in and out, for the API description.
+    """
+
+    def __init__(self, use_case: Callable[..., Any], *, status: int, tagged: bool) -> None:
+        annotations = use_case.__annotations__
+        self.use_case = use_case
+        self.status = status
+        self.tagged = tagged
+        self.name = use_case.__name__
+        self.request_type: type[Request] | None = annotations.get("request")
+        self.result_type: Any = annotations["return"]
+        self._takes_caller = "caller" in annotations
+        self._takes_origin = "origin" in annotations
+        self._port_names = [name for name in annotations if name not in _FROM_EVENT]
+        self._ports: dict[str, Any] | None = None
+        self._log: Log
+        self._public_url: str
+
+    def __call__(self, event: Event, context: object) -> Response:
+        """Answer one request. Whatever goes wrong, the answer is a response."""
+        began = time.perf_counter_ns()
+        if self._ports is None:
+            self._connect()
+        error: BaseException | None = None
+        user: str | None = None
+        try:
+            arguments = dict(self._ports or {})
+            if self._takes_caller:
+                arguments["caller"] = caller = requests.caller(event)
+                user = caller.user_id
+            if self._takes_origin:
+                arguments["origin"] = requests.origin(event, self._public_url)
+            if self.request_type is not None:
+                arguments["request"] = requests.read(event, self.request_type)
+            result = self.use_case(**arguments)
+            response = requests.respond(event, result, self.status, tagged=self.tagged)
+        except DomainError as refusal:
+            error = refusal
+            response = requests.refuse(event, refusal)
+        except Unavailable as failure:
+            error = failure
+            response = requests.refuse(event, ServiceUnavailable(retry_after=1))
+        except Exception as fault:  # noqa: BLE001  (the outermost edge: nothing goes further)
+            error = fault
+            response = requests.refuse(event, InternalError())
+        self._report(event, response, user, error, began)
+        return response
+
+    def _connect(self) -> None:
+        chosen = services()
+        self._log = chosen.log
+        self._public_url = chosen.settings.public_url
+        self._ports = {name: getattr(chosen, name) for name in self._port_names}
+
+    def _report(
+        self,
+        event: Event,
+        response: Response,
+        user: str | None,
+        error: BaseException | None,
+        began: int,
+    ) -> None:
+        fields = {
+            "operation": self.name,
+            "correlation_id": event["requestContext"]["requestId"],
+            "status": response["statusCode"],
+            "duration_ms": (time.perf_counter_ns() - began) / 1e6,
+        }
+        if user is not None:
+            fields["caller"] = telemetry.pseudonym(user)
+        if error is None:
+            self._log("info", "ok", **fields)
+        elif isinstance(error, DomainError):
+            self._log("info", error.code, **fields)
+        else:
+            self._log.exception("failed", error, **fields)
+
+
+class Consumer:
+    """A Lambda function that is fed by the change feed.
+
+    An error goes on to whoever feeds it, who will deliver the same batch again.
+    """
+
+    def __init__(self, use_case: Callable[..., None]) -> None:
+        self.use_case = use_case
+        self.name = use_case.__name__
+        self._port_names = [n for n in use_case.__annotations__ if n not in ("changes", "return")]
+        self._ports: dict[str, Any] | None = None
+
+    def __call__(self, event: Event, context: object) -> None:
+        """Work on one batch."""
+        from trinity.common import streams
+
+        if self._ports is None:
+            chosen = services()
+            self._ports = {name: getattr(chosen, name) for name in self._port_names}
+        self.use_case(streams.changes(event), **self._ports)
+
+
+def consumer(use_case: Callable[..., None]) -> Consumer:
+    """Make a Lambda handler of a use case that takes a list of changes."""
+    return Consumer(use_case)
+
+
+def operation(
+    use_case: Callable[..., Any], *, status: int = 200, tagged: bool = False
+) -> Operation:
+    """Make a Lambda handler of a use case.
+
+    Args:
+        use_case: see `Operation`.
+        status: of a good answer.
+        tagged: answer with an entity tag, and with 304 to whoever has the same already.
+    """
+    return Operation(use_case, status=status, tagged=tagged)

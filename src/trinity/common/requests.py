@@ -1,0 +1,193 @@
+"""From an API Gateway event to a validated request, and from a result to a response.
+
+The event is a genuine HTTP API payload, version 2.0:
+https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html
+"""
+
+import base64
+import binascii
+import hashlib
+from typing import Any, TypeVar
+
+import msgspec
+
+from trinity.common import problems
+from trinity.domain import errors
+from trinity.domain.errors import DomainError
+from trinity.domain.ids import UserId
+
+LARGEST_BODY = 256 * 1024
+"""Bytes."""
+
+Event = dict[str, Any]
+Response = dict[str, Any]
+R = TypeVar("R")
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What an operation is asked for: the fields of path, query and body in one."""
+
+
+class Caller(msgspec.Struct, frozen=True):
+    """Who asks, as the gateway has verified it.
+
+    Attributes:
+        session: the family of refresh tokens that the access token came with.
+    """
+
+    user_id: UserId
+    session: str
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """Where a request comes from.
+
+    Attributes:
+        address: of the client, as far as it can be known.
+        base_url: scheme and host that the client used to reach us.
+        bearer: the access token that was sent along, not verified; only for routes that work
+            with and without one.
+        idempotency_key: tells repeated requests from new ones.
+    """
+
+    address: str
+    base_url: str
+    bearer: str | None
+    idempotency_key: str | None
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """A result with headers of its own."""
+
+    body: Any
+    headers: dict[str, str]
+
+
+def read(event: Event, kind: type[R]) -> R:
+    """Return the request that an event holds.
+
+    Raises:
+        MalformedRequest: the body is no JSON object.
+        PayloadTooLarge: the body is too large.
+        InvalidRequest: a field is missing or not allowed.
+    """
+    path = event.get("pathParameters")
+    query = event.get("queryStringParameters")
+    try:
+        if event.get("body"):
+            fields = _body(event)
+            if path:
+                fields.update(path)
+            return msgspec.convert(fields, kind)
+        # Text is all there is in paths and queries, so "10" is a number where one is expected.
+        return msgspec.convert({**(query or {}), **(path or {})}, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise _invalid(error) from None
+
+
+def caller(event: Event) -> Caller:
+    """Return who asks.
+
+    Raises:
+        Unauthenticated: the route is not behind the authorizer, or it let nobody through.
+    """
+    authorizer = event["requestContext"].get("authorizer")
+    if not authorizer:
+        raise errors.Unauthenticated
+    claims = authorizer["jwt"]["claims"]
+    return Caller(UserId(claims["sub"]), claims["sid"])
+
+
+def origin(event: Event, public_url: str) -> Origin:
+    """Return where a request comes from."""
+    context, headers = event["requestContext"], event["headers"]
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    return Origin(
+        address=context["http"]["sourceIp"],
+        base_url=public_url.rstrip("/")
+        or f"{headers.get('x-forwarded-proto', 'https')}://{headers.get('host', 'localhost')}",
+        bearer=token.strip() if scheme.lower() == "bearer" else None,
+        idempotency_key=headers.get("idempotency-key"),
+    )
+
+
+def respond(event: Event, result: Any, status: int, *, tagged: bool) -> Response:
+    """Return the response that carries a result.
+
+    Args:
+        event: the request, for its conditions.
+        result: None, something that can be encoded, or a `Reply`.
+        status: for a response with a result; without one it is 204, unless it says 202.
+        tagged: give the body an entity tag, and answer 304 if the client has it already.
+    """
+    headers = {"x-request-id": event["requestContext"]["requestId"]}
+    if isinstance(result, Reply):
+        headers.update(result.headers)
+        result = result.body
+    if result is None:
+        return {"statusCode": status, "headers": headers}
+    if "content-type" not in headers:
+        headers["content-type"] = "application/json"
+    headers.setdefault("cache-control", "no-store" if not tagged else "private, no-cache")
+    body = result if isinstance(result, bytes) else _encode(result)
+    if tagged:
+        tag = f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
+        headers["etag"] = tag
+        if has_tag(event, tag):
+            return {"statusCode": 304, "headers": headers}
+    return {"statusCode": status, "headers": headers, "body": body.decode()}
+
+
+def refuse(event: Event, error: DomainError) -> Response:
+    """Return the response that tells a client about an error."""
+    request_id = event["requestContext"]["requestId"]
+    status, document = problems.problem(error, request_id)
+    headers = {
+        "content-type": problems.CONTENT_TYPE,
+        "x-request-id": request_id,
+        "cache-control": "no-store",
+    }
+    if status == 401:
+        headers["www-authenticate"] = "Bearer"
+    if error.retry_after is not None:
+        headers["retry-after"] = str(error.retry_after)
+    return {"statusCode": status, "headers": headers, "body": _encode(document).decode()}
+
+
+def has_tag(event: Event, tag: str) -> bool:
+    """Tell whether the client says that it has this version already (RFC 9110, 13.1.2)."""
+    sent = event["headers"].get("if-none-match")
+    if sent is None:
+        return False
+    return sent.strip() == "*" or tag in (
+        part.strip().removeprefix("W/") for part in sent.split(",")
+    )
+
+
+def _body(event: Event) -> dict[str, Any]:
+    raw: str = event["body"]
+    if len(raw) > LARGEST_BODY * 4 // 3 + 4:
+        raise errors.PayloadTooLarge
+    try:
+        content = base64.b64decode(raw) if event.get("isBase64Encoded") else raw.encode()
+        if len(content) > LARGEST_BODY:
+            raise errors.PayloadTooLarge
+        fields = msgspec.json.decode(content)
+    except (msgspec.DecodeError, binascii.Error, UnicodeError):
+        raise errors.MalformedRequest("The body is not JSON.") from None
+    except RecursionError:
+        raise errors.MalformedRequest("The body is nested too deeply.") from None
+    if not isinstance(fields, dict):
+        raise errors.MalformedRequest("The body is not a JSON object.")
+    return fields
+
+
+def _invalid(error: msgspec.ValidationError) -> errors.InvalidRequest:
+    # "Expected `int`, got `str` - at `$.deck.size`", or "... missing required field `name`"
+    message, _, place = str(error).partition(" - at `")
+    pointer = place.rstrip("`").lstrip("$").replace("[", ".").replace("]", "").replace(".", "/")
+    return errors.InvalidRequest(
+        f"{message} at {pointer}." if pointer else f"{message}.", errors=[(pointer, message)]
+    )

@@ -1,0 +1,99 @@
+"""What can be set from outside, all of it by environment variables named `TRINITY_*`."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+PREFIX = "TRINITY_"
+
+
+class InvalidSettings(Exception):
+    """An environment variable has a value that makes no sense; the message names it."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The settings of a process. Each field is the variable `TRINITY_` + its name in capitals."""
+
+    host: Annotated[
+        str, Meta(description="Address to listen on. `0.0.0.0` lets phones in your network in.")
+    ] = "127.0.0.1"
+    port: Annotated[
+        int, Meta(ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    ] = 8000
+    data: Annotated[
+        Path, Meta(description="Folder for everything that lasts. Back it up, keep it private.")
+    ] = Path("data")
+    public_url: Annotated[
+        str,
+        Meta(
+            description="Where people reach this server, like `https://films.example.org`; it goes"
+            " into links and tokens. Empty: links use the address of the request."
+        ),
+    ] = ""
+    trusted_proxies: Annotated[
+        str,
+        Meta(
+            description="Addresses of reverse proxies, joined by commas, whose `X-Forwarded-For`"
+            " and `X-Forwarded-Proto` are believed. Empty: nobody's."
+        ),
+    ] = ""
+    rate_limits: Annotated[
+        Literal["on", "off"],
+        Meta(description="`off` lifts the limits on sign-in, guests and joining, for load tests."),
+    ] = "on"
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        Meta(description="`info` writes one line per request; `warning` only what needs a look."),
+    ] = "info"
+    tmdb_token: Annotated[
+        str,
+        Meta(
+            description="API read access token of The Movie Database: newer films, series, posters"
+            " and trailers. Empty: the built-in list of films alone."
+        ),
+    ] = ""
+    tmdb_url: Annotated[
+        str, Meta(description="Where that API is; only worth changing for a proxy or a test.")
+    ] = "https://api.themoviedb.org/3"
+
+    @property
+    def issuer(self) -> str:
+        """The `iss` of access tokens, and where its discovery document is found."""
+        return self.public_url.rstrip("/") or f"http://localhost:{self.port}"
+
+    def at_port(self, port: int) -> "Settings":
+        """Return the same settings with the port that was really taken."""
+        return msgspec.structs.replace(self, port=port)
+
+
+def from_environment(environment: Mapping[str, str]) -> Settings:
+    """Read the settings.
+
+    Raises:
+        InvalidSettings: a value is not allowed, or a variable is not known: most likely a typo.
+    """
+    given = {
+        name.removeprefix(PREFIX).lower(): value
+        for name, value in environment.items()
+        if name.startswith(PREFIX)
+    }
+    known = {field.name for field in msgspec.structs.fields(Settings)}
+    unknown = sorted(given.keys() - known)
+    if unknown:
+        names = ", ".join(PREFIX + name.upper() for name in unknown)
+        raise InvalidSettings(f"there is no such setting: {names}")
+    try:
+        return msgspec.convert(given, Settings, strict=False, dec_hook=_path)
+    except msgspec.ValidationError as error:
+        message, _, place = str(error).partition(" - at `$.")
+        name = PREFIX + place.rstrip("`").upper()
+        raise InvalidSettings(f"{name} is not valid: {message}") from None
+
+
+def _path(kind: type, value: object) -> object:
+    if kind is Path and isinstance(value, str):
+        return Path(value)
+    raise NotImplementedError(kind)

@@ -1,0 +1,331 @@
+"""The shapes of the API, as design and clients know them."""
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from trinity.domain.consensus import Rule, RuleKind
+from trinity.domain.ids import Millis, RoomId, TitleId, UserId
+from trinity.domain.ranking import Ranked
+from trinity.domain.rooms import LatestMatch, Match, Role, Room, RoomState, StopAt, newest_first
+from trinity.domain.titles import Genre, Title
+from trinity.domain.users import ACCESS_TOKEN_FOR, User
+from trinity.store.events import EventType, RoomEvent
+
+
+def rfc3339(at: Millis) -> str:
+    """Return a time as the API writes it: UTC, with milliseconds."""
+    moment = datetime.fromtimestamp(at / 1000, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class Shape(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """A JSON object of the API. Optional members are left out rather than null."""
+
+
+class UserShape(Shape, frozen=True, kw_only=True):
+    """A person with an account, or a guest."""
+
+    id: UserId
+    name: str
+    guest: bool
+    created_at: str
+    email: str | None = None
+    avatar_url: str | None = None
+
+    @classmethod
+    def of(cls, user: User) -> "UserShape":
+        """Return the shape of a user, for nobody's eyes but his own."""
+        return cls(
+            id=user.id,
+            name=user.name,
+            guest=user.guest,
+            created_at=rfc3339(user.created_at),
+            email=user.email,
+            avatar_url=user.avatar_url,
+        )
+
+
+class SessionShape(Shape, frozen=True, kw_only=True):
+    """A signed-in user with an access token and the refresh token for the next one.
+
+    Attributes:
+        expires_in: seconds that the access token is good for.
+    """
+
+    user: UserShape
+    access_token: str
+    refresh_token: str
+    token_type: str
+    expires_in: int
+
+    @classmethod
+    def of(cls, user: User, access_token: str, refresh_token: str) -> "SessionShape":
+        """Return the shape of a session."""
+        return cls(
+            user=UserShape.of(user),
+            access_token=access_token,
+            refresh_token=refresh_token,
+            token_type="Bearer",  # noqa: S106  (RFC 6750's word, not a secret)
+            expires_in=ACCESS_TOKEN_FOR // 1000,
+        )
+
+
+class MemberShape(Shape, frozen=True, kw_only=True):
+    """A member of a room. `progress` is the number of titles voted on."""
+
+    user_id: UserId
+    name: str
+    role: Role
+    joined_at: str
+    active: bool
+    progress: int
+    avatar_url: str | None = None
+
+
+class MatchShape(Shape, frozen=True, kw_only=True):
+    """A title that the group agreed on."""
+
+    title_id: TitleId
+    title: Title
+    at: str
+    user_ids: tuple[UserId, ...]
+    kind: RuleKind
+
+    @classmethod
+    def of(cls, match: Match) -> "MatchShape":
+        """Return the shape of a match."""
+        return cls(
+            title_id=match.title_id,
+            title=match.title,
+            at=rfc3339(match.at),
+            user_ids=match.user_ids,
+            kind=match.kind,
+        )
+
+
+class RoomShape(Shape, frozen=True, kw_only=True):
+    """A room as its members see it."""
+
+    id: RoomId
+    code: str
+    name: str
+    state: RoomState
+    host_id: UserId
+    rule: Rule
+    stop_at: StopAt
+    capacity: int
+    secret: bool
+    deck_size: int
+    members: list[MemberShape]
+    matches: list[MatchShape]
+    join_url: str
+    created_at: str
+    expires_at: str
+    version: int
+
+    @classmethod
+    def of(
+        cls,
+        room: Room,
+        matches: Iterable[Match],
+        progress: Mapping[UserId, int],
+        *,
+        now: Millis,
+        base_url: str,
+    ) -> "RoomShape":
+        """Return the shape of a room."""
+        return cls(
+            id=room.id,
+            code=room.code,
+            name=room.name,
+            state=room.state_at(now),
+            host_id=room.host_id,
+            rule=room.rule,
+            stop_at=room.stop_at,
+            capacity=room.capacity,
+            secret=room.secret,
+            deck_size=room.deck_size,
+            members=_members(room, progress),
+            matches=[MatchShape.of(match) for match in newest_first(list(matches))],
+            join_url=f"{base_url}/r/{room.code}",
+            created_at=rfc3339(room.created_at),
+            expires_at=rfc3339(room.expires_at),
+            version=room.version,
+        )
+
+
+class LatestMatchShape(Shape, frozen=True, kw_only=True):
+    """The newest match of a room in a few words."""
+
+    title_id: TitleId
+    title: str
+    at: str
+
+    @classmethod
+    def of(cls, match: LatestMatch) -> "LatestMatchShape":
+        """Return the shape of the newest match."""
+        return cls(title_id=match.title_id, title=match.title, at=rfc3339(match.at))
+
+
+class RoomSummary(Shape, frozen=True, kw_only=True):
+    """A room in a list: what can be said of it without looking at its votes."""
+
+    id: RoomId
+    code: str
+    name: str
+    state: RoomState
+    host_id: UserId
+    role: Role
+    deck_size: int
+    member_count: int
+    match_count: int
+    join_url: str
+    created_at: str
+    expires_at: str
+    version: int
+    latest_match: LatestMatchShape | None = None
+
+    @classmethod
+    def of(cls, room: Room, me: UserId, *, now: Millis, base_url: str) -> "RoomSummary":
+        """Return the summary of a room for one of its members."""
+        return cls(
+            id=room.id,
+            code=room.code,
+            name=room.name,
+            state=room.state_at(now),
+            host_id=room.host_id,
+            role="host" if me == room.host_id else "member",
+            deck_size=room.deck_size,
+            member_count=room.active_count,
+            match_count=room.match_count,
+            join_url=f"{base_url}/r/{room.code}",
+            created_at=rfc3339(room.created_at),
+            expires_at=rfc3339(room.expires_at),
+            version=room.version,
+            latest_match=LatestMatchShape.of(room.latest_match) if room.latest_match else None,
+        )
+
+
+class RoomMatch(MatchShape, frozen=True, kw_only=True):
+    """A match and the room that it happened in."""
+
+    room_id: RoomId
+    room_name: str
+
+
+class Results(Shape, frozen=True, kw_only=True):
+    """What the group thinks.
+
+    Attributes:
+        ranking: best compromise first; empty in a secret room that is still at it.
+        voted: active members who have cast a vote.
+        members: active members.
+        complete: nobody has anything left to vote on.
+    """
+
+    matches: list[MatchShape]
+    ranking: list[Ranked]
+    voted: int
+    members: int
+    complete: bool
+
+
+class Accepted(Shape, frozen=True, kw_only=True):
+    """Votes that are stored for good, and the matches that they made or met."""
+
+    accepted: int
+    matches: list[MatchShape]
+
+
+class NextTitles(Shape, frozen=True, kw_only=True):
+    """What to show next. `remaining` counts these and all that follow."""
+
+    items: list[Title]
+    remaining: int
+
+
+class EventShape(Shape, frozen=True, kw_only=True):
+    """Something that happened in a room."""
+
+    cursor: str
+    room_id: RoomId
+    type: EventType
+    at: str
+    data: dict[str, Any]
+    actor_id: UserId | None = None
+
+    @classmethod
+    def of(cls, event: RoomEvent) -> "EventShape":
+        """Return the shape of an event."""
+        return cls(
+            cursor=event.cursor,
+            room_id=event.room_id,
+            type=event.type,
+            at=rfc3339(event.at),
+            data=event.data,
+            actor_id=event.actor_id,
+        )
+
+
+class Page(msgspec.Struct, frozen=True, kw_only=True):
+    """Part of a list. `cursor` leads to the next part; null: there is none."""
+
+    cursor: str | None
+
+
+class RoomPage(Page, frozen=True, kw_only=True):
+    """Rooms, newest first."""
+
+    items: list[RoomSummary]
+
+
+class TitlesPage(Page, frozen=True, kw_only=True):
+    """Titles."""
+
+    items: list[Title]
+
+
+class GenrePage(Page, frozen=True, kw_only=True):
+    """Genres by name."""
+
+    items: list[Genre]
+
+
+class MatchPage(Page, frozen=True, kw_only=True):
+    """Matches of all my rooms."""
+
+    items: list[RoomMatch]
+
+
+class EventPage(Page, frozen=True, kw_only=True):
+    """Room events in order. Its cursor is never null: send it as `after` to go on."""
+
+    items: list[EventShape]
+
+
+class Health(Shape, frozen=True, kw_only=True):
+    """Whether the service can do its work, and each thing that it needs."""
+
+    status: str
+    version: str
+    checks: dict[str, str]
+
+
+def _members(room: Room, progress: Mapping[UserId, int]) -> list[MemberShape]:
+    """Return the members in the order of joining; whoever was removed is not shown."""
+    return [
+        MemberShape(
+            user_id=user,
+            name=member.name,
+            role="host" if user == room.host_id else "member",
+            joined_at=rfc3339(member.joined_at),
+            active=member.active,
+            progress=progress.get(user, 0),
+            avatar_url=member.avatar_url,
+        )
+        for user, member in sorted(room.members.items(), key=lambda pair: pair[1].joined_at)
+        if not member.removed
+    ]

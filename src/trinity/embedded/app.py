@@ -1,0 +1,113 @@
+"""The ASGI application: static files, and every route of the topology by its function."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from trinity.common import requests
+from trinity.common.requests import LARGEST_BODY, Response
+from trinity.domain import errors
+from trinity.domain.errors import DomainError
+from trinity.embedded.gateway import Events, Match, Router
+from trinity.embedded.static import StaticFiles
+from trinity.embedded.workers import Workers
+
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+Handler = Callable[[Any, Any], Response]
+
+
+class App:
+    """A bare ASGI application (https://asgi.readthedocs.io/en/latest/specs/www.html).
+
+    Args:
+        router: finds the function of a request.
+        events: makes the event of a request.
+        handlers: the functions by name.
+        files: the web page.
+    """
+
+    def __init__(
+        self,
+        router: Router,
+        events: Events,
+        handlers: dict[str, Handler],
+        files: StaticFiles,
+    ) -> None:
+        self._router = router
+        self._events = events
+        self._handlers = handlers
+        self._files = files
+        self._workers: Workers | None = None
+
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        raw_path: str = scope.get("raw_path", b"").decode("latin-1") or scope["path"]
+        found = self._router.find(scope["method"], raw_path)
+        if isinstance(found, Match):
+            response = await self._invoke(scope, found, receive)
+        elif found is not None:
+            response = self._refuse(errors.MethodNotAllowed())
+            response["headers"]["allow"] = ", ".join(sorted(found))
+        else:
+            response = self._file(scope)
+        await _send(response, send, head=scope["method"] == "HEAD")
+
+    def stop(self) -> None:
+        """Wait for the calls that are running."""
+        if self._workers is not None:
+            self._workers.stop()
+
+    async def _invoke(self, scope: dict[str, Any], match: Match, receive: Receive) -> Response:
+        body = await _read(receive)
+        if body is None:
+            return self._refuse(errors.PayloadTooLarge())
+        event = self._events.make(scope, match, body)
+        if event is None:
+            return self._refuse(errors.Unauthenticated())
+        if self._workers is None:
+            self._workers = Workers(asyncio.get_running_loop())
+        function = self._handlers[match.route.function.name]
+        response: Response = await self._workers.call(function, event, None)
+        return response
+
+    def _file(self, scope: dict[str, Any]) -> Response:
+        file = self._files.find(scope["path"])
+        if file is None:
+            return self._refuse(errors.NotFound())
+        if scope["method"] not in ("GET", "HEAD"):
+            response = self._refuse(errors.MethodNotAllowed())
+            response["headers"]["allow"] = "GET, HEAD"
+            return response
+        headers = {
+            name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
+        }
+        if requests.has_tag({"headers": headers}, file.headers["etag"]):
+            return {"statusCode": 304, "headers": file.headers}
+        return {"statusCode": 200, "headers": dict(file.headers), "body": file.content}
+
+    def _refuse(self, error: DomainError) -> Response:
+        context = {"requestId": self._events.request_id()}
+        return requests.refuse({"requestContext": context}, error)
+
+
+async def _read(receive: Receive) -> bytes | None:
+    """Return the body, None as soon as it is too large."""
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    while message.get("more_body") and len(body) <= LARGEST_BODY:
+        message = await receive()
+        body += message.get("body", b"")
+    return body if len(body) <= LARGEST_BODY else None
+
+
+async def _send(response: Response, send: Send, *, head: bool) -> None:
+    body = response.get("body", b"")
+    content = body.encode() if isinstance(body, str) else body
+    headers = [(n.encode("latin-1"), v.encode("latin-1")) for n, v in response["headers"].items()]
+    status = response["statusCode"]
+    if status not in (204, 304):
+        headers.append((b"content-length", str(len(content)).encode()))
+    headers.append((b"x-content-type-options", b"nosniff"))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if head else content})

@@ -1,0 +1,70 @@
+"""The JWT authorizer of API Gateway on one machine.
+
+https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-jwt-authorizer.html
+"""
+
+import time
+from typing import Any
+
+import jwt
+
+from trinity.common.tokens import AUDIENCE
+from trinity.ports import SigningKeys
+
+_REMEMBERED = 20_000
+_REQUIRED = ["exp", "iat", "iss", "aud", "sub"]
+
+
+class Authorizer:
+    """Verifies access tokens, each one's signature once.
+
+    Args:
+        keys: of the issuer.
+        issuer: whose tokens are accepted.
+    """
+
+    def __init__(self, keys: SigningKeys, issuer: str) -> None:
+        self._keys = {key["kid"]: jwt.PyJWK.from_dict(key) for key in keys.public()}
+        self._issuer = issuer
+        self._verified: dict[str, tuple[int, dict[str, str]]] = {}
+
+    def claims(self, authorization: str | None) -> dict[str, str] | None:
+        """Return the claims of a bearer token as strings, None if it is not valid now."""
+        if authorization is None:
+            return None
+        known = self._verified.get(authorization)
+        if known is not None:
+            return known[1] if time.time() < known[0] else None
+        scheme, _, token = authorization.partition(" ")
+        if scheme.lower() != "bearer":
+            return None
+        claims = self._verify(token.strip())
+        if claims is None:
+            return None
+        texts = {name: _text(value) for name, value in claims.items()}
+        if len(self._verified) >= _REMEMBERED:
+            self._verified.clear()
+        self._verified[authorization] = (claims["exp"], texts)
+        return texts
+
+    def _verify(self, token: str) -> dict[str, Any] | None:
+        try:
+            key = self._keys.get(str(jwt.get_unverified_header(token).get("kid")))
+            if key is None:
+                return None
+            return jwt.decode(
+                token,
+                key,
+                algorithms=["RS256"],
+                audience=AUDIENCE,
+                issuer=self._issuer,
+                options={"require": _REQUIRED},
+            )
+        except jwt.InvalidTokenError:
+            return None
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)

@@ -1,0 +1,191 @@
+"""What feeds functions with changes, as Lambda's event source mappings do.
+
+https://docs.aws.amazon.com/lambda/latest/dg/invocation-eventsourcemapping.html
+
+At least once and in order: where a feed stands is remembered after its function is done with a
+batch, so a process that dies in between hands the same changes over again.
+"""
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from trinity.common.attributes import encode_item
+from trinity.common.telemetry import Log
+from trinity.infrastructure.sqlite.store import Change, SqliteStore
+from trinity.topology import Function, Stream
+
+_FIRST_PAUSE_S = 0.1
+_LONGEST_PAUSE_S = 30.0
+_ATTEMPTS_AT_ONE = 5
+_SAVE_EVERY_S = 1.0
+_LOOK_UP_EVERY_S = 0.2  # to see whether it is time to stop
+_SWEEP_EVERY_S = 60.0
+
+Handler = Callable[[Any, Any], Any]
+
+
+def stream_event(changes: list[Change]) -> dict[str, Any]:
+    """Return the event of DynamoDB Streams that tells about some changes."""
+    return {"Records": [_record(change) for change in changes]}
+
+
+def _record(change: Change) -> dict[str, Any]:
+    images: dict[str, Any] = {}
+    if change.new is not None:
+        images["NewImage"] = encode_item(change.new)
+    if change.old is not None:
+        images["OldImage"] = encode_item(change.old)
+    return {
+        "eventID": f"{change.seq:032x}",
+        "eventName": change.kind,
+        "eventVersion": "1.1",
+        "eventSource": "aws:dynamodb",
+        "awsRegion": "local",
+        "dynamodb": {
+            "ApproximateCreationDateTime": change.at,
+            "Keys": {"PK": {"S": change.pk}, "SK": {"S": change.sk}},
+            **images,
+            "SequenceNumber": str(change.seq),
+            "StreamViewType": "NEW_AND_OLD_IMAGES",
+        },
+        "eventSourceARN": "arn:aws:dynamodb:local:000000000000:table/trinity/stream/embedded",
+    }
+
+
+class StreamPump:
+    """Feeds one function with one feed of changes, from a thread of its own.
+
+    A batch that fails is tried again, half as large each time, so that one bad change holds up no
+    other for long. A single change that keeps failing is reported and left out.
+
+    Args:
+        store: where the changes are.
+        function: which function.
+        stream: which changes, and how they are gathered.
+        handler: the function itself.
+        log: for what goes wrong.
+        context: what Lambda calls the context.
+    """
+
+    def __init__(
+        self,
+        store: SqliteStore,
+        function: Function,
+        stream: Stream,
+        handler: Handler,
+        log: Log,
+        context: Any = None,
+    ) -> None:
+        self._store = store
+        self._stream = stream
+        self._handler = handler
+        self._log = log
+        self._context = context
+        self.name = f"{function.name}:{stream.name}"
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
+
+    def start(self) -> None:
+        """Begin where the feed stood."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ask it to end after the batch that is being worked on."""
+        self._stopping.set()
+
+    def join(self) -> None:
+        """Wait until it has ended."""
+        self._thread.join()
+
+    def _run(self) -> None:
+        seen = self._store.checkpoint(self.name)
+        saved, saved_at = seen, time.monotonic()
+        while not self._stopping.is_set():
+            if self._store.wait_for_changes(seen, timeout=_LOOK_UP_EVERY_S):
+                if self._stream.window_s:
+                    self._stopping.wait(self._stream.window_s)
+                seen, worked = self._advance(seen)
+                if worked or time.monotonic() - saved_at > _SAVE_EVERY_S:
+                    self._store.save_checkpoint(self.name, seen)
+                    saved, saved_at = seen, time.monotonic()
+        if saved != seen:
+            self._store.save_checkpoint(self.name, seen)
+
+    def _advance(self, seen: int) -> tuple[int, bool]:
+        """Hand over what has come; return where the feed stands, and whether there was any."""
+        newest = self._store.last_seq
+        stream = self._stream
+        changes = self._store.changes_after(seen, stream.batch, sort_keys=stream.sort_keys)
+        if not changes:
+            return newest, False
+        done = self._hand_over(changes)
+        everything = len(done) == len(changes) < stream.batch
+        # Nothing of ours lies between the last change and the newest that was there before.
+        return (max(newest, done[-1].seq) if everything else done[-1].seq) if done else seen, True
+
+    def _hand_over(self, changes: list[Change]) -> list[Change]:
+        """Return those changes, from the first on, that are done with."""
+        pause, attempts_at_one = _FIRST_PAUSE_S, 0
+        while True:
+            try:
+                self._handler(stream_event(changes), self._context)
+            except Exception as error:  # noqa: BLE001  (a function may fail in any way)
+                attempts_at_one += len(changes) == 1
+                given_up = attempts_at_one == _ATTEMPTS_AT_ONE
+                self._log.exception(
+                    "a change was left out" if given_up else "a batch failed, it is tried again",
+                    error,
+                    feed=self.name,
+                    changes=len(changes),
+                    seq=changes[0].seq,
+                )
+                if given_up:
+                    return changes
+                changes = changes[: max(1, len(changes) // 2)]
+                # Full jitter: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
+                if self._stopping.wait(random.uniform(0, pause)):  # noqa: S311
+                    return []
+                pause = min(pause * 2, _LONGEST_PAUSE_S)
+            else:
+                return changes
+
+
+class Housekeeper:
+    """Removes, from a thread of its own, what has expired, and changes that everybody has seen.
+
+    Args:
+        store: what to keep tidy.
+        log: for what goes wrong.
+    """
+
+    def __init__(self, store: SqliteStore, log: Log) -> None:
+        self._store = store
+        self._log = log
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="housekeeper", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ask it to end after what is being removed."""
+        self._stopping.set()
+
+    def join(self) -> None:
+        """Wait until it has ended."""
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopping.wait(_SWEEP_EVERY_S):
+            try:
+                now = int(time.time())
+                while not self._stopping.is_set() and self._store.sweep_expired(now):
+                    pass
+                while not self._stopping.is_set() and self._store.trim_changes(now):
+                    pass
+            except Exception as error:  # noqa: BLE001  (the next round may do better)
+                self._log.exception("sweeping failed", error)

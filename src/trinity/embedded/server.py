@@ -1,0 +1,119 @@
+"""The whole system in one process."""
+
+import fcntl
+import os
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import uvicorn
+
+from trinity.bootstrap import Services, use
+from trinity.embedded.app import App
+from trinity.embedded.authorizer import Authorizer
+from trinity.embedded.gateway import Events, Router
+from trinity.embedded.pumps import Housekeeper, StreamPump
+from trinity.embedded.static import StaticFiles
+from trinity.openapi import load
+from trinity.topology import FUNCTIONS
+
+# A thread that wants to go on after a disk or network call waits this long for one that computes.
+# Python's own 5 ms are many times what a request takes, and would be its latency under load.
+_SWITCH_INTERVAL_S = 0.0005
+
+
+class DataInUse(Exception):
+    """Another process serves the same data."""
+
+
+class AddressInUse(Exception):
+    """Another program listens on the same port."""
+
+
+def serve(services: Services, announce: Callable[[str, int], None]) -> None:
+    """Serve until SIGINT or SIGTERM, then finish what is running and return.
+
+    Args:
+        services: what to serve with.
+        announce: called with host and port when requests are answered.
+
+    Raises:
+        DataInUse: another process serves the same data.
+        AddressInUse: another program listens on the port.
+        SchemaTooNew: a newer version of Trinity wrote the data.
+    """
+    settings = services.settings
+    settings.data.mkdir(parents=True, exist_ok=True)
+    lock = _lock(settings.data / "lock")
+    listener = _listen(settings.host, settings.port)
+    port: int = listener.getsockname()[1]
+    if settings.port == 0:
+        services.settings = settings = settings.at_port(port)
+    use(services)
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    store, log = services.store, services.log
+    handlers = {function.name: load(function) for function in FUNCTIONS}
+    app = App(
+        Router(FUNCTIONS),
+        Events(Authorizer(services.keys, settings.issuer)),
+        handlers,
+        StaticFiles(),
+    )
+    pumps: list[StreamPump | Housekeeper] = [
+        StreamPump(store, function, stream, handlers[function.name], log)
+        for function in FUNCTIONS
+        for stream in function.streams
+    ]
+    pumps.append(Housekeeper(store, log))
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            loop="uvloop",
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            proxy_headers=bool(settings.trusted_proxies),
+            forwarded_allow_ips=settings.trusted_proxies or None,
+            timeout_graceful_shutdown=10,
+        )
+    )
+    for pump in pumps:
+        pump.start()
+    announce(settings.host, port)
+    try:
+        server.run(sockets=[listener])
+    finally:
+        app.stop()
+        for pump in pumps:
+            pump.stop()
+        for pump in pumps:
+            pump.join()
+        store.close()
+        os.close(lock)
+
+
+def _lock(path: Path) -> int:
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise DataInUse(f"another Trinity serves the data in {path.parent} already") from None
+    return handle
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise AddressInUse(f"cannot listen on {host}:{port}: {error.strerror}") from None
+    listener.listen(2048)
+    return listener

@@ -1,0 +1,55 @@
+"""Exchange a refresh token for a new pair of tokens."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from trinity.bootstrap import operation
+from trinity.common import sign_in
+from trinity.common.requests import Request
+from trinity.common.settings import Settings
+from trinity.common.shapes import SessionShape
+from trinity.domain import errors
+from trinity.ports import Clock, Ids, SigningKeys, Table
+from trinity.store import sessions, users
+
+
+class Refresh(Request, frozen=True, kw_only=True):
+    """The newest refresh token of a session."""
+
+    refresh_token: Annotated[str, Meta(max_length=256)]
+
+
+def refresh(
+    request: Refresh,
+    *,
+    table: Table,
+    keys: SigningKeys,
+    clock: Clock,
+    ids: Ids,
+    settings: Settings,
+) -> SessionShape:
+    """Go on with a session. Each refresh token works once.
+
+    Raises:
+        InvalidToken: the token is unknown or expired, or its session has ended.
+        TokenReused: the token was used before; the session ends, since it may be stolen.
+    """
+    now = clock.now()
+    user_id, token = sessions.rotate(table, ids, request.refresh_token, now)
+    user = users.find(table, user_id)
+    if user is None:
+        sessions.end(table, token)
+        raise errors.InvalidToken
+    return sign_in.session(
+        user,
+        now,
+        table=table,
+        keys=keys,
+        ids=ids,
+        issuer=settings.issuer,
+        refresh_token=token,
+    )
+
+
+handler = operation(refresh)

@@ -1,0 +1,78 @@
+"""Open an account, or turn a guest into a user."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from trinity.bootstrap import operation
+from trinity.common import passwords, sign_in, tokens
+from trinity.common.rate_limits import RateLimits
+from trinity.common.requests import Origin, Request
+from trinity.common.settings import Settings
+from trinity.common.shapes import SessionShape
+from trinity.domain import errors
+from trinity.domain.ids import UserId
+from trinity.domain.names import clean_name
+from trinity.domain.users import User, clean_email
+from trinity.ports import Cache, Clock, Ids, SigningKeys, Table
+from trinity.store import rooms, users
+
+
+class Register(Request, frozen=True, kw_only=True):
+    """What an account needs."""
+
+    email: Annotated[str, Meta(max_length=320)]
+    password: Annotated[str, Meta(min_length=8, max_length=256)]
+    name: Annotated[str, Meta(max_length=200)]
+
+
+def register(
+    request: Register,
+    origin: Origin,
+    *,
+    table: Table,
+    cache: Cache,
+    keys: SigningKeys,
+    limits: RateLimits,
+    clock: Clock,
+    ids: Ids,
+    settings: Settings,
+) -> SessionShape:
+    """Open an account.
+
+    With a guest's access token the guest becomes the user, with all rooms and votes.
+
+    Raises:
+        InvalidRequest: the address, the password or the name cannot be.
+        EmailTaken: another account has the address.
+        Unauthenticated: an access token was sent, but it is not valid.
+        AlreadyRegistered: the token is not a guest's.
+        RateLimited: too many accounts from one address.
+    """
+    limits.check("register", address=origin.address)
+    now = clock.now()
+    email, name = clean_email(request.email), clean_name(request.name)
+    passwords.check(request.password)
+    guest: User | None = None
+    if origin.bearer is not None:
+        guest_id = tokens.subject(keys, origin.bearer, settings.issuer, now)
+        guest = users.find(table, guest_id) if guest_id is not None else None
+        if guest is None:
+            raise errors.Unauthenticated
+        if not guest.guest:
+            raise errors.AlreadyRegistered
+    user = User(
+        id=guest.id if guest else UserId(ids.new()),
+        name=name,
+        created_at=guest.created_at if guest else now,
+        email=email,
+        password_hash=passwords.digest(request.password),
+    )
+    users.register(table, user, was_guest=guest is not None)
+    if guest is not None and guest.name != name:
+        for pointer in rooms.of_user(table, user.id)[0]:
+            rooms.rename_member(table, cache, pointer.room_id, user.id, {"name": name})
+    return sign_in.session(user, now, table=table, keys=keys, ids=ids, issuer=settings.issuer)
+
+
+handler = operation(register, status=201)

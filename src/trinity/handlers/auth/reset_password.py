@@ -1,0 +1,43 @@
+"""Set a new password with the token of a mail."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from trinity.bootstrap import operation
+from trinity.common import passwords
+from trinity.common.rate_limits import RateLimits
+from trinity.common.requests import Origin, Request
+from trinity.domain import errors
+from trinity.ports import Clock, Table
+from trinity.store import sessions, users
+
+
+class ResetPassword(Request, frozen=True, kw_only=True):
+    """The token and the new password."""
+
+    token: Annotated[str, Meta(max_length=256)]
+    password: Annotated[str, Meta(min_length=8, max_length=256)]
+
+
+def reset_password(
+    request: ResetPassword, origin: Origin, *, table: Table, limits: RateLimits, clock: Clock
+) -> None:
+    """Set the password and end every session of the account.
+
+    Raises:
+        InvalidToken: the token is unknown, used up or expired.
+        InvalidRequest: the password cannot be; the token stays good.
+        RateLimited: too many attempts from one address.
+    """
+    limits.check("reset_password", address=origin.address)
+    passwords.check(request.password)
+    digest = passwords.digest(request.password)
+    user = users.find(table, sessions.use_reset(table, request.token, clock.now()))
+    if user is None:
+        raise errors.InvalidToken
+    users.update(table, user, {"passwordHash": digest})
+    sessions.end_all(table, user.id)
+
+
+handler = operation(reset_password, status=204)

@@ -1,0 +1,1 @@
+"""What decks can be made of."""

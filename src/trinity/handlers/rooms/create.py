@@ -1,0 +1,258 @@
+"""Open a room."""
+
+import hashlib
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from trinity.bootstrap import operation
+from trinity.common.requests import Caller, Origin, Request
+from trinity.common.shapes import RoomShape
+from trinity.domain import errors
+from trinity.domain.consensus import Rule, Unanimous
+from trinity.domain.ids import DAY, BlobId, Millis, RoomId, TitleId
+from trinity.domain.names import ROOM_NAME_LENGTH, clean_name
+from trinity.domain.rooms import Member, Room, StopAt, matches_to_decide, open_until
+from trinity.domain.titles import MediaType, Title, TitleFilter
+from trinity.domain.users import User
+from trinity.ports import (
+    Absent,
+    Blobs,
+    Catalogue,
+    Clock,
+    Ids,
+    Key,
+    Table,
+    TransactAction,
+    TransactionCancelled,
+    TransactPut,
+)
+from trinity.store import decks, keys, rooms, users
+
+LARGEST_DECK = 500
+_CODE_ATTEMPTS = 10
+
+
+class FromCatalogue(
+    msgspec.Struct, frozen=True, kw_only=True, rename="camel", tag_field="source", tag="catalogue"
+):
+    """A deck by wishes. See `TitleFilter`."""
+
+    media_types: Annotated[tuple[MediaType, ...], Meta(max_length=3)] = ()
+    genres: Annotated[tuple[Annotated[str, Meta(max_length=60)], ...], Meta(max_length=20)] = ()
+    year_from: Annotated[int, Meta(ge=1870, le=2100)] | None = None
+    year_to: Annotated[int, Meta(ge=1870, le=2100)] | None = None
+    min_rating: Annotated[float, Meta(ge=0, le=10)] | None = None
+    language: Annotated[str, Meta(pattern="^[a-z]{2}$")] | None = None
+    providers: Annotated[tuple[Annotated[str, Meta(max_length=60)], ...], Meta(max_length=20)] = ()
+    region: Annotated[str, Meta(pattern="^[A-Z]{2}$")] | None = None
+    size: Annotated[int, Meta(ge=1, le=LARGEST_DECK)] = 50
+
+
+class FromTitles(
+    msgspec.Struct, frozen=True, kw_only=True, rename="camel", tag_field="source", tag="titles"
+):
+    """A deck of chosen titles of the catalogue."""
+
+    title_ids: Annotated[
+        tuple[Annotated[str, Meta(min_length=1, max_length=100)], ...],
+        Meta(min_length=1, max_length=LARGEST_DECK),
+    ]
+
+
+class ListItem(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Anything that a group can vote on."""
+
+    title: Annotated[str, Meta(min_length=1, max_length=200)]
+    subtitle: Annotated[str, Meta(max_length=200)] | None = None
+    image_url: Annotated[str, Meta(max_length=2048, pattern="^https?://")] | None = None
+    description: Annotated[str, Meta(max_length=2000)] | None = None
+
+
+class FromList(
+    msgspec.Struct, frozen=True, kw_only=True, rename="camel", tag_field="source", tag="list"
+):
+    """A deck of the host's own making. An entry that is there twice counts once."""
+
+    items: Annotated[tuple[ListItem, ...], Meta(min_length=1, max_length=LARGEST_DECK)]
+
+
+DeckSpec = FromCatalogue | FromTitles | FromList
+
+
+class CreateRoom(Request, frozen=True, kw_only=True):
+    """What kind of room."""
+
+    deck: DeckSpec
+    name: Annotated[str, Meta(max_length=200)] | None = None
+    rule: Rule = Unanimous()
+    stop_at: Literal["first", "never"] | Annotated[int, Meta(ge=1, le=LARGEST_DECK)] = "first"
+    capacity: Annotated[int, Meta(ge=2, le=100)] = 20
+    secret: bool = True
+
+
+def create_room(
+    request: CreateRoom,
+    caller: Caller,
+    origin: Origin,
+    *,
+    table: Table,
+    blobs: Blobs,
+    catalogue: Catalogue,
+    clock: Clock,
+    ids: Ids,
+) -> RoomShape:
+    """Open a room with a deck and a fresh code; the caller is its host.
+
+    With an `Idempotency-Key` the same request by the same caller opens one room and gives the same
+    answer, for a day: the answer is stored in the transaction that stores the room.
+
+    Raises:
+        InvalidRequest: a name cannot be, or a chosen title does not exist.
+        EmptyDeck: no title fits the wishes.
+        IdempotencyMismatch: the key was used for another request.
+    """
+    once = _Once.of(request, caller, origin)
+    if once is not None and (answer := once.answer(table)) is not None:
+        return answer
+    host = users.get(table, caller.user_id)
+    now = clock.now()
+    titles = _titles(request.deck, catalogue, ids)
+    room = _room(request, host, titles, decks.store(blobs, titles), ids, now)
+    for _ in range(_CODE_ATTEMPTS):
+        shape = RoomShape.of(room, [], {}, now=now, base_url=origin.base_url)
+        also = [once.storing(shape, now)] if once is not None else []
+        try:
+            rooms.create(table, room, also)
+        except TransactionCancelled as cancelled:
+            if once is not None and cancelled.reasons[3] is not None:
+                answer = once.answer(table)  # the same request, at the same time
+                if answer is not None:
+                    return answer
+            room = msgspec.structs.replace(room, code=ids.code())
+            continue
+        return shape
+    raise errors.Conflict("No free room code was found. Try again.")
+
+
+def _room(
+    request: CreateRoom,
+    host: User,
+    titles: tuple[Title, ...],
+    deck: BlobId,
+    ids: Ids,
+    now: Millis,
+) -> Room:
+    name = f"{host.name}’s room" if request.name is None else request.name
+    stop_at: StopAt = request.stop_at
+    return Room(
+        id=RoomId(ids.new()),
+        name=clean_name(name, longest=ROOM_NAME_LENGTH),
+        code=ids.code(),
+        state="open",
+        host_id=host.id,
+        rule=request.rule,
+        stop_at=stop_at,
+        decide_at=matches_to_decide(stop_at),
+        capacity=request.capacity,
+        secret=request.secret,
+        deck=deck,
+        deck_size=len(titles),
+        members={
+            host.id: Member(name=host.name, joined_at=now, active=True, avatar_url=host.avatar_url)
+        },
+        active_count=1,
+        created_at=now,
+        expires_at=open_until(now, now),
+    )
+
+
+def _titles(spec: DeckSpec, catalogue: Catalogue, ids: Ids) -> tuple[Title, ...]:
+    match spec:
+        case FromCatalogue():
+            where = TitleFilter(
+                media_types=spec.media_types,
+                genres=spec.genres,
+                year_from=spec.year_from,
+                year_to=spec.year_to,
+                min_rating=spec.min_rating,
+                language=spec.language,
+                providers=spec.providers,
+                region=spec.region,
+            )
+            titles = catalogue.select(where, size=spec.size, seed=ids.seed())
+            if not titles:
+                raise errors.EmptyDeck
+        case FromTitles():
+            wanted = list(dict.fromkeys(map(TitleId, spec.title_ids)))
+            titles = catalogue.titles(wanted)
+            found = {title.id for title in titles}
+            unknown = [
+                (f"/deck/titleIds/{place}", "is not in the catalogue")
+                for place, title_id in enumerate(spec.title_ids)
+                if title_id not in found
+            ]
+            if unknown:
+                raise errors.InvalidRequest("Some titles do not exist.", errors=unknown)
+        case FromList():
+            by_id: dict[TitleId, Title] = {}
+            for place, item in enumerate(spec.items):
+                title = _own_title(item, f"/deck/items/{place}/title")
+                by_id.setdefault(title.id, title)
+            titles = list(by_id.values())
+    return tuple(titles)
+
+
+def _own_title(item: ListItem, pointer: str) -> Title:
+    name = clean_name(item.title, longest=200, pointer=pointer)
+    identity = f"{name}\n{item.subtitle or ''}".casefold().encode()
+    return Title(
+        id=TitleId(f"list:other:{hashlib.sha256(identity).hexdigest()[:16]}"),
+        title=name,
+        media_type="other",
+        genres=(),
+        subtitle=item.subtitle or None,
+        overview=item.description or None,
+        poster_url=item.image_url,
+    )
+
+
+class _Once(msgspec.Struct, frozen=True):
+    """A request that must not be done twice."""
+
+    key: Key
+    request_hash: str
+
+    @classmethod
+    def of(cls, request: CreateRoom, caller: Caller, origin: Origin) -> "_Once | None":
+        if not origin.idempotency_key:
+            return None
+        name = hashlib.sha256(origin.idempotency_key.encode()).hexdigest()
+        content = msgspec.json.encode(request)
+        return cls(
+            keys.once(caller.user_id, "create_room", name), hashlib.sha256(content).hexdigest()
+        )
+
+    def answer(self, table: Table) -> RoomShape | None:
+        item = table.get(self.key, consistent=True)
+        if item is None:
+            return None
+        if item["request"] != self.request_hash:
+            raise errors.IdempotencyMismatch
+        return msgspec.json.decode(item["answer"], type=RoomShape)
+
+    def storing(self, answer: RoomShape, now: Millis) -> TransactAction:
+        return TransactPut(
+            {
+                "PK": self.key.pk,
+                "SK": self.key.sk,
+                "request": self.request_hash,
+                "answer": msgspec.json.encode(answer).decode(),
+                "expires": (now + DAY) // 1000,
+            },
+            Absent("PK"),
+        )
+
+
+handler = operation(create_room, status=201)

@@ -1,0 +1,40 @@
+"""What happened in a room since I last looked."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from trinity.bootstrap import operation
+from trinity.common.requests import Caller, Request
+from trinity.common.shapes import EventPage, EventShape
+from trinity.domain.ids import RoomId
+from trinity.ports import Table
+from trinity.store import events, rooms
+
+
+class RoomEvents(Request, frozen=True, kw_only=True):
+    """Which room, and the cursor of the last event that is known already; none: from the start."""
+
+    room_id: RoomId
+    after: Annotated[str, Meta(pattern="^[0-9]{1,12}$")] = "0"
+    limit: Annotated[int, Meta(ge=1, le=500)] = 100
+
+
+def room_events(request: RoomEvents, caller: Caller, *, table: Table) -> EventPage:
+    """Return events in order, without gaps and without repetition.
+
+    Raises:
+        RoomNotFound: there is no such room.
+        NotAMember: the caller is not in it.
+        InvalidRequest: the cursor is none.
+    """
+    room = rooms.get(table, request.room_id, consistent=True)
+    room.require_member(caller.user_id)
+    found = events.after(table, room.id, int(request.after), request.limit)
+    return EventPage(
+        items=[EventShape.of(event) for event in found],
+        cursor=found[-1].cursor if found else str(int(request.after)),
+    )
+
+
+handler = operation(room_events)

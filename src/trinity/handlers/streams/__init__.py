@@ -1,0 +1,1 @@
+"""What happens after a write, fed by the change feed."""

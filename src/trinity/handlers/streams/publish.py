@@ -1,0 +1,199 @@
+"""From changes of a room to the events that its members see, in order.
+
+Fed twice from the change feed: with changes of rooms and matches at once, and with changes of
+ballots in batches, so that progress is told a few times a second however fast people swipe, and a
+match never waits for it.
+
+It also finishes what a process that died had begun: an agreement that is complete, but not yet
+recorded, is recorded here.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import msgspec
+
+from trinity.bootstrap import consumer
+from trinity.common.shapes import MatchShape
+from trinity.common.streams import Change
+from trinity.domain.consensus import Easing, easing_due
+from trinity.domain.ids import Millis, UserId
+from trinity.domain.rooms import Room
+from trinity.ports import Blobs, Cache, Clock, Item, Path, Table, Value
+from trinity.store import ballots, decks, events, keys, matches, rooms
+from trinity.store.events import Draft, Head
+
+_EVENTS_AT_ONCE = 50
+
+
+def publish(
+    changes: list[Change], *, table: Table, cache: Cache, blobs: Blobs, clock: Clock
+) -> None:
+    """Write the events of some changes to the logs of their rooms.
+
+    The same changes may come again, and batches of ballots and of rooms may overtake each other;
+    the logs hold each event once all the same.
+    """
+    for pk, ours in _by_room(changes).items():
+        room = rooms.find(table, keys.room_id(pk), consistent=True)
+        if room is None:
+            continue  # deleted since, and its log with it
+        votes = [change for change in ours if change.sk.startswith(keys.BALLOT)]
+        others = [change for change in ours if not change.sk.startswith(keys.BALLOT)]
+        if others:
+            _tell(table, room, others)
+            if any(_may_decide(change) for change in others):
+                title_of = decks.load(blobs, room.deck).title
+                matches.record_all(table, cache, room.id, title_of, clock.now())
+        if votes:
+            _count(table, room, votes)
+            _finish(table, cache, blobs, room, votes, clock.now())
+            _ease(table, cache, room)
+
+
+def _by_room(changes: Iterable[Change]) -> dict[str, list[Change]]:
+    by_room: dict[str, list[Change]] = {}
+    for change in changes:
+        by_room.setdefault(change.pk, []).append(change)
+    return by_room
+
+
+# ---------------------------------------------------------------------------- rooms and matches
+
+
+def _tell(table: Table, room: Room, changes: Sequence[Change]) -> None:
+    for first in range(0, len(changes), _EVENTS_AT_ONCE):
+        some = changes[first : first + _EVENTS_AT_ONCE]
+
+        def extend(head: Head, some: Sequence[Change] = some) -> tuple[Head, list[Draft]] | None:
+            done = head.applied.get("rooms", 0)
+            fresh = [change for change in some if change.seq > done]
+            if not fresh:
+                return None
+            applied = {**head.applied, "rooms": fresh[-1].seq}
+            drafts = [draft for change in fresh for draft in _drafts(change)]
+            return msgspec.structs.replace(head, applied=applied), drafts
+
+        events.append(table, room.id, extend, expires=rooms.expires(room))
+
+
+def _drafts(change: Change) -> Iterator[Draft]:
+    if change.new is None:
+        return
+    if change.sk.startswith(keys.MATCH):
+        match = matches.from_item(change.new)
+        if change.old is None:
+            data = msgspec.to_builtins(MatchShape.of(match))
+            yield Draft(type="matchFound", at=match.at, data=data)
+        return
+    old = rooms.from_item(change.old) if change.old is not None else None
+    new = rooms.from_item(change.new)
+    yield from _member_drafts(old, new, change.at)
+    if old is None:
+        return
+    updates = {
+        "name": new.name if new.name != old.name else None,
+        "rule": msgspec.to_builtins(new.rule) if new.rule != old.rule else None,
+        "eased": new.eased if new.eased != old.eased else None,
+        "state": new.state if new.state != old.state else None,
+    }
+    data = {name: value for name, value in updates.items() if value is not None}
+    if data.get("state") == "closed":
+        yield Draft(type="roomClosed", at=change.at, actor_id=old.host_id, data=data)
+    elif data:
+        yield Draft(type="roomUpdated", at=change.at, data=data)
+
+
+def _member_drafts(old: Room | None, new: Room, at: Millis) -> Iterator[Draft]:
+    before = old.members if old is not None else {}
+    for user, member in new.members.items():
+        was = before.get(user)
+        data = {
+            "userId": user,
+            "name": member.name,
+            "role": "host" if user == new.host_id else "member",
+        }
+        if member.active and (was is None or not was.active):
+            yield Draft(type="memberJoined", at=at, actor_id=user, data=data)
+        elif was is not None and was.active and not member.active:
+            actor = new.host_id if member.removed else user
+            left = {"userId": user, "removed": member.removed}
+            yield Draft(type="memberLeft", at=at, actor_id=actor, data=left)
+        elif was is not None and member.active:
+            became_host = old is not None and user == new.host_id != old.host_id
+            if member.name != was.name or member.avatar_url != was.avatar_url or became_host:
+                yield Draft(type="memberUpdated", at=at, actor_id=user, data=data)
+
+
+def _may_decide(change: Change) -> bool:
+    """Tell whether an agreement may be complete that was not: members or rule are others now."""
+    if change.sk != keys.ROOM or change.new is None or change.old is None:
+        return False
+    old, new = rooms.from_item(change.old), rooms.from_item(change.new)
+    return (
+        old.present != new.present
+        or old.rule != new.rule
+        or old.eased != new.eased
+        or (new.state == "open" and old.state != "open")
+    )
+
+
+# --------------------------------------------------------------------------------------- ballots
+
+
+def _count(table: Table, room: Room, changes: Sequence[Change]) -> None:
+    def extend(head: Head) -> tuple[Head, list[Draft]] | None:
+        done = head.applied.get("ballots", 0)
+        fresh = [change for change in changes if change.seq > done]
+        if not fresh:
+            return None
+        counts = dict(head.progress)
+        for change in fresh:
+            for user in _voters(change.new) - _voters(change.old):
+                counts[user] = counts.get(user, 0) + 1
+            for user in _voters(change.old) - _voters(change.new):
+                counts[user] = counts.get(user, 0) - 1
+        applied = {**head.applied, "ballots": fresh[-1].seq}
+        new = msgspec.structs.replace(head, applied=applied, progress=counts)
+        if counts == head.progress:
+            return new, []
+        data = {"progress": counts, "deckSize": room.deck_size}
+        return new, [Draft(type="progress", at=fresh[-1].at, data=data)]
+
+    events.append(table, room.id, extend, expires=rooms.expires(room))
+
+
+def _voters(item: Item | None) -> set[UserId]:
+    return set(ballots.from_item(item).votes) if item is not None else set()
+
+
+def _finish(
+    table: Table,
+    cache: Cache,
+    blobs: Blobs,
+    room: Room,
+    changes: Iterable[Change],
+    now: Millis,
+) -> None:
+    newest = {change.sk: change.new for change in changes}
+    cast = [ballots.from_item(item) for item in newest.values() if item is not None]
+    agreed = [ballot for ballot in cast if matches.agreed(room, ballot) is not None]
+    if agreed:
+        title_of = decks.load(blobs, room.deck).title
+        matches.record(table, cache, room.id, agreed, title_of, now)
+
+
+def _ease(table: Table, cache: Cache, room: Room) -> None:
+    if not isinstance(room.rule, Easing) or room.state != "open":
+        return
+    counts = events.head(table, room.id).progress
+    votes = sum(counts.get(user, 0) for user in room.present)
+
+    def decide(now: Room) -> dict[Path, Value] | None:
+        due = easing_due(now.rule, votes, len(now.present))
+        return {"eased": due} if due > now.eased and now.state == "open" else None
+
+    # Eased, the room is a change of its own: what it makes possible is recorded when that comes.
+    rooms.change(table, cache, room.id, decide)
+
+
+handler = consumer(publish)

@@ -1,0 +1,1 @@
+"""What machines ask: health, keys, the description of the API."""

@@ -1,0 +1,71 @@
+"""Change my name, address or password."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from trinity.bootstrap import operation
+from trinity.common import passwords
+from trinity.common.rate_limits import RateLimits
+from trinity.common.requests import Caller, Request
+from trinity.common.shapes import UserShape
+from trinity.domain import errors
+from trinity.domain.names import clean_name
+from trinity.domain.users import User, clean_email
+from trinity.ports import Cache, Path, Table, Value
+from trinity.store import rooms, sessions, users
+
+
+class UpdateMe(Request, frozen=True, kw_only=True):
+    """What to change. A new address or password needs the current password."""
+
+    name: Annotated[str, Meta(max_length=200)] | None = None
+    email: Annotated[str, Meta(max_length=320)] | None = None
+    password: Annotated[str, Meta(min_length=8, max_length=256)] | None = None
+    current_password: Annotated[str, Meta(max_length=1024)] | None = None
+
+
+def update_me(
+    request: UpdateMe, caller: Caller, *, table: Table, cache: Cache, limits: RateLimits
+) -> UserShape:
+    """Change the caller's profile.
+
+    A new name shows in all rooms; a new password ends all other sessions.
+
+    Raises:
+        InvalidRequest: a value cannot be.
+        InvalidCredentials: the current password is missing or wrong.
+        Forbidden: a guest has neither address nor password; registering gives both.
+        EmailTaken: another account has the address.
+        RateLimited: too many wrong passwords.
+    """
+    user = users.get(table, caller.user_id)
+    changes: dict[Path, Value] = {}
+    if request.name is not None:
+        changes["name"] = clean_name(request.name)
+    if request.email is not None or request.password is not None:
+        _require_password(user, request.current_password, limits)
+    if request.email is not None and (email := clean_email(request.email)) != user.email:
+        changes["email"] = email
+    if request.password is not None:
+        passwords.check(request.password)
+        changes["passwordHash"] = passwords.digest(request.password)
+    if changes:
+        users.update(table, user, changes)
+    if "passwordHash" in changes:
+        sessions.end_all(table, user.id, but=caller.session)
+    if "name" in changes and changes["name"] != user.name:
+        for pointer in rooms.of_user(table, user.id)[0]:
+            rooms.rename_member(table, cache, pointer.room_id, user.id, {"name": changes["name"]})
+    return UserShape.of(users.get(table, caller.user_id))
+
+
+def _require_password(user: User, password: str | None, limits: RateLimits) -> None:
+    if user.guest:
+        raise errors.Forbidden("Register first: guests have no address and no password.")
+    limits.check("change_account", account=user.id)
+    if password is None or not passwords.matches(password, user.password_hash):
+        raise errors.InvalidCredentials("Send your current password along as currentPassword.")
+
+
+handler = operation(update_me)

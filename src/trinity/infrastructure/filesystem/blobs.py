@@ -1,0 +1,43 @@
+"""`Blobs` in a folder: a file is named by the SHA-256 of what is in it."""
+
+import hashlib
+import re
+from pathlib import Path
+
+from trinity.domain.ids import BlobId
+from trinity.infrastructure.filesystem import atomic
+
+
+class FileBlobs:
+    """See `Blobs`.
+
+    Args:
+        folder: where the files are; it is created.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def put(self, content: bytes, *, content_type: str) -> BlobId:
+        """See `Blobs.put`. The type is told by whoever serves the blob; files have none."""
+        blob_id = BlobId(hashlib.sha256(content).hexdigest())
+        path = self._path(blob_id)
+        if not path.exists():
+            if not path.parent.exists():
+                path.parent.mkdir(exist_ok=True)
+                atomic.sync_folder(self._folder)
+            atomic.write(path, content, mode=0o644)
+        return blob_id
+
+    def get(self, blob_id: BlobId) -> bytes:
+        """See `Blobs.get`."""
+        if not re.fullmatch(r"[0-9a-f]{64}", blob_id):
+            raise KeyError(blob_id)
+        try:
+            return self._path(blob_id).read_bytes()
+        except FileNotFoundError:
+            raise KeyError(blob_id) from None
+
+    def _path(self, blob_id: BlobId) -> Path:
+        return self._folder / blob_id[:2] / blob_id

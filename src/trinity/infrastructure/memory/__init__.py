@@ -1,0 +1,1 @@
+"""Adapters that keep things in the memory of the process."""

@@ -1,0 +1,104 @@
+"""The whole system on one page: what functions there are, and what each of them may do.
+
+The embedded host, the OpenAPI document, and later the deployment and its permissions are made from
+this table. Adding an endpoint is one handler file, one line here, one test.
+
+Each function is called like its use case, and so is its operation id and its metric dimension.
+Handlers are named as strings: reading this page imports none of them.
+"""
+
+from typing import Literal, NamedTuple
+
+Auth = Literal["none", "user"]
+"""`user`: a valid access token; its claims are in the event. `none`: the gateway lets all through."""
+
+Grant = Literal["read", "write", "publish", "sign", "send"]
+Resource = Literal["table", "cache", "blobs", "catalogue", "mailer", "keys", "secrets"]
+
+
+class Stream(NamedTuple):
+    """Changes of the table that a function is fed with.
+
+    Attributes:
+        name: of this feed; where it stands is remembered under it.
+        sort_keys: of the items: a whole sort key, or, where it ends in `#`, the beginning of one.
+        batch: most changes at once.
+        window_s: how long changes are gathered before they are handed over.
+    """
+
+    name: str
+    sort_keys: tuple[str, ...]
+    batch: int
+    window_s: float
+
+
+class Function(NamedTuple):
+    """A Lambda function.
+
+    Attributes:
+        name: of the function, its use case, its operation id.
+        module: below `trinity.handlers`; its `handler` is called.
+        route: method and path, as API Gateway writes them; None for functions of the inside.
+        auth: who is let through.
+        grants: what it may do with what.
+        streams: the feeds of changes that it gets.
+        memory_mb, timeout_s: of the Lambda function.
+    """
+
+    name: str
+    module: str
+    route: str | None = None
+    auth: Auth = "user"
+    grants: tuple[tuple[Resource, Grant], ...] = ()
+    streams: tuple[Stream, ...] = ()
+    memory_mb: int = 512
+    timeout_s: int = 10
+
+
+_READ: tuple[tuple[Resource, Grant], ...] = (("table", "read"),)
+_WRITE: tuple[tuple[Resource, Grant], ...] = (("table", "read"), ("table", "write"))
+_CACHE: tuple[tuple[Resource, Grant], ...] = (("cache", "read"), ("cache", "write"))
+_DECK: tuple[tuple[Resource, Grant], ...] = (("blobs", "read"),)
+_SIGN: tuple[tuple[Resource, Grant], ...] = (("keys", "read"), ("keys", "sign"))
+_CURSOR: tuple[tuple[Resource, Grant], ...] = (("secrets", "read"),)
+_TITLES: tuple[tuple[Resource, Grant], ...] = (("catalogue", "read"),)
+
+# fmt: off
+FUNCTIONS: tuple[Function, ...] = (
+    Function("register", "auth.register", "POST /api/auth/register", "none", _WRITE + _CACHE + _SIGN),
+    Function("login", "auth.login", "POST /api/auth/login", "none", _WRITE + _CACHE + _SIGN),
+    Function("guest", "auth.guest", "POST /api/auth/guest", "none", _WRITE + _CACHE + _SIGN),
+    Function("refresh", "auth.refresh", "POST /api/auth/refresh", "none", _WRITE + _SIGN),
+    Function("logout", "auth.logout", "POST /api/auth/logout", "none", _WRITE),
+    Function("forgot_password", "auth.forgot_password", "POST /api/auth/password/forgot", "none", (*_WRITE, *_CACHE, ("mailer", "send"))),
+    Function("reset_password", "auth.reset_password", "POST /api/auth/password/reset", "none", _WRITE + _CACHE),
+    Function("get_me", "users.get_me", "GET /api/me", "user", _READ),
+    Function("update_me", "users.update_me", "PATCH /api/me", "user", _WRITE + _CACHE),
+    Function("delete_me", "users.delete_me", "DELETE /api/me", "user", _WRITE + _CACHE + _DECK, timeout_s=29),
+    Function("my_matches", "users.my_matches", "GET /api/me/matches", "user", _READ + _CURSOR),
+    Function("create_room", "rooms.create", "POST /api/rooms", "user", (*_WRITE, ("blobs", "write"), *_TITLES)),
+    Function("list_rooms", "rooms.list", "GET /api/rooms", "user", _READ + _CURSOR),
+    Function("join_room", "rooms.join", "POST /api/rooms/join", "user", _WRITE + _CACHE + _DECK),
+    Function("get_room", "rooms.get", "GET /api/rooms/{roomId}", "user", _READ),
+    Function("update_room", "rooms.update", "PATCH /api/rooms/{roomId}", "user", _WRITE + _CACHE + _DECK),
+    Function("delete_room", "rooms.delete", "DELETE /api/rooms/{roomId}", "user", _WRITE + _CACHE, timeout_s=29),
+    Function("leave_room", "rooms.leave", "POST /api/rooms/{roomId}/leave", "user", _WRITE + _CACHE + _DECK),
+    Function("kick_member", "rooms.kick", "DELETE /api/rooms/{roomId}/members/{userId}", "user", _WRITE + _CACHE + _DECK),
+    Function("get_deck", "rooms.deck", "GET /api/rooms/{roomId}/deck", "user", _READ + _DECK + _CURSOR),
+    Function("next_cards", "rooms.next_cards", "GET /api/rooms/{roomId}/next", "user", _READ + _DECK),
+    Function("room_events", "rooms.events", "GET /api/rooms/{roomId}/events", "user", _READ),
+    Function("cast_votes", "votes.cast", "POST /api/rooms/{roomId}/votes", "user", _WRITE + _CACHE + _DECK),
+    Function("undo_vote", "votes.undo", "DELETE /api/rooms/{roomId}/votes/{titleId}", "user", _WRITE + _CACHE + _DECK),
+    Function("get_results", "votes.results", "GET /api/rooms/{roomId}/results", "user", _READ + _DECK),
+    Function("list_genres", "catalogue.genres", "GET /api/catalogue/genres", "none", _TITLES),
+    Function("search_titles", "catalogue.search", "GET /api/catalogue/titles", "none", _TITLES + _CURSOR),
+    Function("health", "system.health", "GET /api/health", "none", _READ),
+    Function("openapi", "system.openapi", "GET /api/openapi.json", "none"),
+    Function("discovery", "system.discovery", "GET /.well-known/openid-configuration", "none"),
+    Function("jwks", "system.jwks", "GET /.well-known/jwks.json", "none", (("keys", "read"),)),
+    Function("publish", "streams.publish", grants=_WRITE + _CACHE + _DECK, timeout_s=30, streams=(
+        Stream("rooms", ("ROOM", "MATCH#"), batch=100, window_s=0.0),
+        Stream("ballots", ("BALLOT#",), batch=1000, window_s=0.25),
+    )),
+)
+# fmt: on

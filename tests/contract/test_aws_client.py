@@ -403,6 +403,18 @@ def test_a_write_that_is_not_idempotent_is_never_sent_twice(failure, warm):
     assert passing.waits == []
 
 
+def test_a_write_that_is_not_idempotent_is_not_sent_again_after_a_part_of_it():
+    class Cutting(ScriptedServer):
+        def _play(self, connection, number):
+            connection.recv(1)
+            return False  # to close with unread data resets the connection
+
+    passing = Time()
+    with Cutting() as server, pytest.raises(Unavailable, match=r"is unknown: cannot send"):
+        make_client(server, passing).call("PutItem", {"text": "x" * 20_000_000}, idempotent=False)
+    assert server.connections == 1
+
+
 @pytest.mark.parametrize(
     "failure",
     [

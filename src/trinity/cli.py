@@ -1,12 +1,19 @@
 """The command line: `trinity --help`."""
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from trinity import __version__
 from trinity.common.settings import InvalidSettings, Settings, from_environment
+
+_EPILOG = """\
+Settings are environment variables named TRINITY_*, for example
+TRINITY_PORT=9000 trinity serve; docs/settings.md lists them all.
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,12 +30,72 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="trinity", description="Groups decide together by swiping through a shared deck."
+        prog="trinity",
+        description="Groups decide together what to watch, or eat, or name the cat: everybody"
+        " swipes through the same deck until the group agrees.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"trinity {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    serve = commands.add_parser("serve", help="serve Trinity on this machine")
+
+    serve = commands.add_parser(
+        "serve",
+        help="serve Trinity on this machine until Ctrl-C",
+        description="Serve the web page and the API. Everything that lasts is kept in the folder"
+        " TRINITY_DATA (./data). TRINITY_HOST=0.0.0.0 lets phones in your network join.",
+    )
     serve.set_defaults(run=_serve)
+
+    demo = commands.add_parser(
+        "demo",
+        help="watch simulated friends reach a match",
+        description="Simulated friends swipe in a room until they agree, live in this terminal."
+        " Without further words they get a room and a server of their own, which are gone"
+        " afterwards. With --join they come to your room on a server that runs.",
+    )
+    demo.add_argument("--friends", type=int, default=4, metavar="N", help="how many (default 4)")
+    demo.add_argument("--join", metavar="CODE", help="come to the room with this code")
+    demo.add_argument(
+        "--url", default=None, help="the server with that room (default: this machine's)"
+    )
+    demo.add_argument(
+        "--pace", type=float, default=1.0, metavar="SECONDS", help="per swipe (default 1.0)"
+    )
+    demo.add_argument("--seed", type=int, default=None, help="the same seed, the same tastes")
+    demo.set_defaults(run=_demo)
+
+    backup = commands.add_parser(
+        "backup",
+        help="copy everything that lasts into one file",
+        description="Copy the database, decks and keys of TRINITY_DATA into one tar file. The"
+        " server may go on meanwhile. Keep the file private: it holds the signing key.",
+    )
+    backup.add_argument("file", type=Path, metavar="FILE")
+    backup.set_defaults(run=_backup)
+
+    restore = commands.add_parser(
+        "restore",
+        help="bring a backup back into an empty TRINITY_DATA",
+        description="Bring a backup back. TRINITY_DATA must not have data yet.",
+    )
+    restore.add_argument("file", type=Path, metavar="FILE")
+    restore.set_defaults(run=_restore)
+
+    doctor = commands.add_parser(
+        "doctor",
+        help="check the data",
+        description="Check the data in TRINITY_DATA without changing it. The exit status is 1 if"
+        " anything is wrong. The server may go on meanwhile.",
+    )
+    doctor.set_defaults(run=_doctor)
+
+    openapi = commands.add_parser(
+        "openapi",
+        help="print the description of the API",
+        description="Print the OpenAPI 3.1 document of the API as JSON.",
+    )
+    openapi.set_defaults(run=_openapi)
     return parser
 
 
@@ -38,7 +105,14 @@ def _serve(parsed: argparse.Namespace, settings: Settings) -> int:
     from trinity.infrastructure.sqlite.store import SchemaTooNew
 
     def announce(host: str, port: int) -> None:
-        print(f"Trinity is at http://{host}:{port}", flush=True)
+        # Flushed line by line: whoever starts us may wait for the first one.
+        sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+        shown = f"[{host}]" if ":" in host else host
+        print(f"Trinity is at http://{shown}:{port}")
+        if host in ("0.0.0.0", "::"):  # noqa: S104  (the address that was asked for)
+            for address in server.addresses():
+                print(f"  for phones in your network: http://{address}:{port}")
+        print(f"  data: {settings.data.resolve()}   stop: Ctrl-C")
 
     try:
         server.serve(Services(settings), announce)
@@ -46,3 +120,67 @@ def _serve(parsed: argparse.Namespace, settings: Settings) -> int:
         print(f"trinity: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _demo(parsed: argparse.Namespace, settings: Settings) -> int:
+    from trinity.embedded import demo
+
+    try:
+        return demo.run(
+            friends=parsed.friends,
+            code=parsed.join,
+            url=parsed.url or (f"http://localhost:{settings.port}" if parsed.join else None),
+            pace_s=parsed.pace,
+            seed=parsed.seed,
+        )
+    except demo.DemoFailed as error:
+        print(f"trinity: {error}", file=sys.stderr)
+        return 1
+
+
+def _backup(parsed: argparse.Namespace, settings: Settings) -> int:
+    from trinity.embedded import backup
+
+    try:
+        size = backup.take(settings.data, parsed.file)
+    except backup.BackupFailed as error:
+        print(f"trinity: {error}", file=sys.stderr)
+        return 1
+    print(f"{parsed.file}: {size / 1e6:.1f} MB")
+    return 0
+
+
+def _restore(parsed: argparse.Namespace, settings: Settings) -> int:
+    from trinity.embedded import backup
+
+    try:
+        backup.restore(parsed.file, settings.data)
+    except backup.BackupFailed as error:
+        print(f"trinity: {error}", file=sys.stderr)
+        return 1
+    print(f"{settings.data} is as it was when the backup was taken")
+    return 0
+
+
+def _doctor(parsed: argparse.Namespace, settings: Settings) -> int:
+    from trinity.embedded import doctor
+
+    healthy = True
+    for finding in doctor.examine(settings.data):
+        mark = "ok " if not finding.problems else "BAD"
+        print(f"{mark}  {finding.check} ({finding.looked_at:,})")
+        for problem in finding.problems:
+            print(f"       {problem}")
+        healthy = healthy and not finding.problems
+    return 0 if healthy else 1
+
+
+def _openapi(parsed: argparse.Namespace, settings: Settings) -> int:
+    from trinity.openapi import document
+
+    print(json.dumps(document(), indent=2, ensure_ascii=False))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -96,6 +96,18 @@ def serve(services: Services, announce: Callable[[str, int], None]) -> None:
         os.close(lock)
 
 
+def addresses() -> list[str]:
+    """Return under which addresses other machines of the network may find this one."""
+    probe = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        probe.connect(("192.0.2.1", 9))  # RFC 5737: leads nowhere, and UDP sends nothing yet
+        return [str(probe.getsockname()[0])]
+    except OSError:
+        return []
+    finally:
+        probe.close()
+
+
 def _lock(path: Path) -> int:
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:

@@ -99,16 +99,13 @@ class Expressions:
                 return self._joined(" OR ", parts)
 
     def _joined(self, operator: str, parts: tuple[Condition, ...]) -> str:
-        """Join conditions; parentheses only where needed, since redundant ones are an error."""
+        """Join conditions, each in parentheses; a pair around a pair would be an error."""
         if not parts:  # all of none is true, any of none is false; there is no literal for either
             other = " OR " if operator == " AND " else " AND "
             return self._joined(other, (Exists("PK"), Absent("PK")))
         if len(parts) == 1:
             return self._condition(parts[0])
-        return operator.join(
-            f"({self._condition(part)})" if _compound(part) else self._condition(part)
-            for part in parts
-        )
+        return operator.join(f"({self._condition(part)})" for part in parts)
 
     def _operand(self, value: Value | Old) -> str:
         if isinstance(value, Old):
@@ -123,12 +120,3 @@ class Expressions:
         placeholder = f":{len(self._values)}"
         self._values[placeholder] = attributes.encode(value)
         return placeholder
-
-
-def _compound(condition: Condition) -> bool:
-    """Tell whether the expression of a condition has an operator that joins."""
-    match condition:
-        case AllOf(parts) | AnyOf(parts):
-            return len(parts) != 1 or _compound(parts[0])
-        case _:
-            return False

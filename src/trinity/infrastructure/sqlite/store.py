@@ -60,6 +60,8 @@ MIGRATIONS: tuple[str, ...] = (
     """,
 )
 
+SCHEMA_VERSION = len(MIGRATIONS)
+
 _SELECT = "SELECT item FROM items WHERE pk = ? AND sk = ?"
 _INSERT = "INSERT INTO items (item, expires, pk, sk) VALUES (?, ?, ?, ?)"
 # Leaving `expires` alone where it stays the same leaves its index alone too.

@@ -882,6 +882,21 @@ def test_threads_never_get_each_others_answers():
     assert server.connections <= 8
 
 
+def test_only_so_many_connections_are_kept():
+    together = threading.Barrier(20)
+
+    def wait_for_all(_request):
+        together.wait(10)
+        return answer()
+
+    with ScriptedServer(*[wait_for_all] * 40) as server:
+        client = make_client(server, limits=Limits(connect=5, exchange=10, total=20))
+        with ThreadPoolExecutor(20) as pool:
+            for _ in range(2):
+                list(pool.map(lambda n: call(client, n=n), range(20)))
+    assert server.connections == 20 + 4
+
+
 @pytest.mark.parametrize(
     "module",
     ["trinity.infrastructure.dynamodb.table", "trinity.infrastructure.aws.client"],

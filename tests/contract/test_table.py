@@ -435,6 +435,8 @@ CONDITIONS = [
     (AnyOf(()), False),
     (AllOf((AnyOf((NEVER, Exists("n"))), AnyOf((Exists("s"), NEVER)))), True),
     (AllOf((AnyOf((NEVER, Exists("n"))), AnyOf((NEVER, NEVER)))), False),
+    (AllOf((AnyOf((Exists("n"), Exists("s"))), NEVER)), False),
+    (AnyOf((Exists("n"), AllOf((Exists("s"), NEVER)))), True),
     (AnyOf((AllOf((NEVER, Exists("n"))), AllOf((Exists("n"), Exists("s"))))), True),
     (AnyOf((AllOf((AnyOf((Exists("n"),)),)),)), True),
     (AnyOf((NEVER, AllOf(()))), True),

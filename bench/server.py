@@ -58,7 +58,9 @@ class Server:
 
     def __init__(self, command: list[str], env: dict[str, str], port: int, log: Path) -> None:
         self.command = command
-        self.env = {**os.environ, **env}
+        # nobody's own settings: two runs must not differ by the shell they were started from
+        inherited = {name: v for name, v in os.environ.items() if not name.startswith("TRINITY_")}
+        self.env = {**inherited, **env}
         self.port = port
         self.log = log
         self.seconds_to_first_answer = 0.0

@@ -24,6 +24,8 @@ class Trinity(Target):
             "TRINITY_HOST": "127.0.0.1",
             "TRINITY_PORT": str(port),
             "TRINITY_DATA": str(data),
+            # tokens name their issuer, and must outlive the port of the server that gave them
+            "TRINITY_PUBLIC_URL": "http://localhost",
             "TRINITY_RATE_LIMITS": "off",
             "TRINITY_LOG_LEVEL": "info",
         }

@@ -15,7 +15,7 @@ from typing import Any
 
 from rich.console import Console
 
-from bench import durability, machine, reads, startup, votes
+from bench import durability, layers, machine, reads, startup, votes
 from bench.pocketbase import PocketBase
 from bench.report import goals, print_report
 from bench.server import BenchError
@@ -165,6 +165,12 @@ def run(options: argparse.Namespace, work: Path, console: Console) -> dict[str, 
         )
         failures += [votes.told(run) for run in runs if run["error"]]
         results["reads"] = {"runs": runs, "summary": votes.summarise(runs)}
+    if "layers" in options.only and "trinity" in options.targets:
+        try:
+            results["layers"] = layers.measure(targets[0], seeds, work, shuffle)
+        except BenchError as error:
+            results["layers"] = {"error": str(error)}
+            failures.append(f"layers: {error}")
     results["goals"] = goals(results)
     results["failures"] = failures
     return results

@@ -58,12 +58,16 @@ class Server:
 
     def __init__(self, command: list[str], env: dict[str, str], port: int, log: Path) -> None:
         self.command = command
-        # nobody's own settings: two runs must not differ by the shell they were started from
-        inherited = {name: v for name, v in os.environ.items() if not name.startswith("TRINITY_")}
-        self.env = {**inherited, **env}
+        self.env = self.environment(env)
         self.port = port
         self.log = log
         self.seconds_to_first_answer = 0.0
+
+    @staticmethod
+    def environment(env: dict[str, str]) -> dict[str, str]:
+        """What a server sees: two runs must not differ by the shell they were started from."""
+        inherited = {name: v for name, v in os.environ.items() if not name.startswith("TRINITY_")}
+        return {**inherited, **env}
 
     def __enter__(self) -> Server:
         with self.log.open("ab") as log:

@@ -30,7 +30,11 @@ def encode_item(item: Mapping[str, Any]) -> dict[str, Attribute]:
         TypeError: a value is of no type that a table holds.
         ValueError: a number is out of bounds.
     """
-    return {name: encode(value) for name, value in item.items()}
+    return {
+        # Most are strings: a change feed makes a great many of them.
+        name: {"S": value} if type(value) is str else encode(value)
+        for name, value in item.items()
+    }
 
 
 def decode_item(image: Mapping[str, Attribute]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -11,23 +12,38 @@ from trinity.common.attributes import decode_item
 from trinity.domain.ids import Millis
 from trinity.ports import Item
 
+Image = Mapping[str, dict[str, Any]]
+"""An item with its types, as DynamoDB writes it."""
+
 
 class Change(msgspec.Struct, frozen=True):
     """One change of one item.
 
+    The images are kept as they came: most consumers look into few of them.
+
     Attributes:
         seq: grows from change to change of one partition.
         at: about when it was made.
-        old: the item before, None if there was none.
-        new: the item after, None if it was removed.
+        old_image: the item before, None if there was none.
+        new_image: the item after, None if it was removed.
     """
 
     seq: int
     at: Millis
     pk: str
     sk: str
-    old: Item | None
-    new: Item | None
+    old_image: Image | None
+    new_image: Image | None
+
+    @property
+    def old(self) -> Item | None:
+        """The item before the change as plain values, None if there was none."""
+        return decode_item(self.old_image) if self.old_image is not None else None
+
+    @property
+    def new(self) -> Item | None:
+        """The item after the change as plain values, None if it was removed."""
+        return decode_item(self.new_image) if self.new_image is not None else None
 
 
 def changes(event: dict[str, Any]) -> list[Change]:
@@ -36,12 +52,12 @@ def changes(event: dict[str, Any]) -> list[Change]:
 
 
 def _change(record: dict[str, Any]) -> Change:
-    old, new = record.get("OldImage"), record.get("NewImage")
+    key = record["Keys"]
     return Change(
-        seq=int(record["SequenceNumber"]),
-        at=Millis(int(record["ApproximateCreationDateTime"] * 1000)),
-        pk=record["Keys"]["PK"]["S"],
-        sk=record["Keys"]["SK"]["S"],
-        old=decode_item(old) if old is not None else None,
-        new=decode_item(new) if new is not None else None,
+        int(record["SequenceNumber"]),
+        Millis(int(record["ApproximateCreationDateTime"] * 1000)),
+        key["PK"]["S"],
+        key["SK"]["S"],
+        record.get("OldImage"),
+        record.get("NewImage"),
     )

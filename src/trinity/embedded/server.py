@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import signal
 import socket
 import sys
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from trinity.topology import FUNCTIONS
 
 # A thread that wants to go on after a disk or network call waits this long for one that computes.
 # Python's own 5 ms are many times what a request takes, and would be its latency under load.
-_SWITCH_INTERVAL_S = 0.0005
+_SWITCH_INTERVAL_S = 0.005
 
 
 class DataInUse(Exception):
@@ -81,6 +82,10 @@ def serve(services: Services, announce: Callable[[str, int], None]) -> None:
             timeout_graceful_shutdown=10,
         )
     )
+    # uvicorn hands a signal on to the handler before its own when it is done: one that ends the
+    # process at once would keep us from closing the store.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: setattr(server, "should_exit", True))
     for pump in pumps:
         pump.start()
     announce(settings.host, port)

@@ -44,6 +44,13 @@ def from_item(item: Item) -> Ballot:
     )
 
 
+def voters(attributes: Mapping[str, object] | None) -> set[UserId]:
+    """Return who has voted, by the names of a ballot's attributes; None stands for no ballot."""
+    if attributes is None:
+        return set()
+    return {UserId(name[len(_VOTE) :]) for name in attributes if name.startswith(_VOTE)}
+
+
 def cast(
     table: Table, room: RoomId, title: TitleId, user: UserId, choice: Choice, *, expires: int
 ) -> Ballot:

@@ -16,9 +16,9 @@ from trinity.bootstrap import consumer
 from trinity.common.shapes import MatchShape
 from trinity.common.streams import Change
 from trinity.domain.consensus import Easing, easing_due
-from trinity.domain.ids import Millis, UserId
+from trinity.domain.ids import Millis
 from trinity.domain.rooms import Room
-from trinity.ports import Blobs, Cache, Clock, Item, Path, Table, Value
+from trinity.ports import Blobs, Cache, Clock, Path, Table, Value
 from trinity.store import ballots, decks, events, keys, matches, rooms
 from trinity.store.events import Draft, Head
 
@@ -148,9 +148,10 @@ def _count(table: Table, room: Room, changes: Sequence[Change]) -> None:
             return None
         counts = dict(head.progress)
         for change in fresh:
-            for user in _voters(change.new) - _voters(change.old):
+            before, after = ballots.voters(change.old_image), ballots.voters(change.new_image)
+            for user in after - before:
                 counts[user] = counts.get(user, 0) + 1
-            for user in _voters(change.old) - _voters(change.new):
+            for user in before - after:
                 counts[user] = counts.get(user, 0) - 1
         applied = {**head.applied, "ballots": fresh[-1].seq}
         new = msgspec.structs.replace(head, applied=applied, progress=counts)
@@ -162,10 +163,6 @@ def _count(table: Table, room: Room, changes: Sequence[Change]) -> None:
     events.append(table, room.id, extend, expires=rooms.expires(room))
 
 
-def _voters(item: Item | None) -> set[UserId]:
-    return set(ballots.from_item(item).votes) if item is not None else set()
-
-
 def _finish(
     table: Table,
     cache: Cache,
@@ -174,8 +171,9 @@ def _finish(
     changes: Iterable[Change],
     now: Millis,
 ) -> None:
-    newest = {change.sk: change.new for change in changes}
-    cast = [ballots.from_item(item) for item in newest.values() if item is not None]
+    newest = {change.sk: change for change in changes}
+    items = [change.new for change in newest.values()]
+    cast = [ballots.from_item(item) for item in items if item is not None]
     agreed = [ballot for ballot in cast if matches.agreed(room, ballot) is not None]
     if agreed:
         title_of = decks.load(blobs, room.deck).title

@@ -5,11 +5,13 @@ failure (https://www.sqlite.org/pragma.html#pragma_synchronous). Requests that a
 waits for the disk are committed together by the next one: they share its fsync.
 """
 
+import functools
 import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -63,12 +65,21 @@ MIGRATIONS: tuple[str, ...] = (
 SCHEMA_VERSION = len(MIGRATIONS)
 
 _SELECT = "SELECT item FROM items WHERE pk = ? AND sk = ?"
-_INSERT = "INSERT INTO items (item, expires, pk, sk) VALUES (?, ?, ?, ?)"
-# Leaving `expires` alone where it stays the same leaves its index alone too.
-_UPDATE_ITEM = "UPDATE items SET item = ? WHERE pk = ? AND sk = ?"
-_UPDATE_ALL = "UPDATE items SET item = ?, expires = ? WHERE pk = ? AND sk = ?"
 _DELETE = "DELETE FROM items WHERE pk = ? AND sk = ?"
-_CHANGE = "INSERT INTO changes (seq, at, pk, sk, old, new) VALUES (?, ?, ?, ?, ?, ?)"
+# Leaving `expires` alone where it stays the same leaves its index alone too.
+_PUT_ITEM = (
+    "INSERT INTO items (pk, sk, item, expires) VALUES",
+    "(?, ?, ?, ?)",
+    "ON CONFLICT (pk, sk) DO UPDATE SET item = excluded.item",
+)
+_PUT_ITEM_AND_EXPIRY = (*_PUT_ITEM[:2], _PUT_ITEM[2] + ", expires = excluded.expires")
+_PUT_CHANGE = (
+    "INSERT INTO changes (seq, at, pk, sk, old, new) VALUES",
+    "(?, ?, ?, ?, ?, ?)",
+    "",
+)
+_MOST_ROWS = 64
+_REMEMBERED = 10_000
 
 _LARGEST_TRANSACTION = 100
 _LARGEST_ITEM = 400 * 1024
@@ -115,40 +126,81 @@ class _Ticket:
 
 
 class _Transaction:
-    """The writer's view: reads see the writes before, each write records its change."""
+    """What a batch of jobs reads and writes.
 
-    def __init__(self, connection: sqlite3.Connection, next_seq: int) -> None:
-        self._execute = connection.execute
+    Writes are gathered and go to SQLite in a few statements at the end: each statement lets go of
+    Python's lock and has to wait to get it back, which costs more than the statement.
+    """
+
+    def __init__(
+        self, connection: sqlite3.Connection, remembered: Mapping[Key, str], next_seq: int
+    ) -> None:
+        self.execute = connection.execute
         self.next_seq = next_seq
+        self.written: dict[Key, str | None] = {}
+        self._remembered = remembered
         self._at = int(time.time())
+        self._items: dict[Key, tuple[Any, ...]] = {}
+        self._expiring: dict[Key, tuple[Any, ...]] = {}
+        self._changes: list[tuple[Any, ...]] = []
 
     def read(self, key: Key) -> str | None:
-        row = self._execute(_SELECT, key).fetchone()
-        return None if row is None else row[0]
+        """Return an item as JSON, None if there is none; the writes of earlier jobs are seen."""
+        if key in self.written:
+            return self.written[key]
+        text = self._remembered.get(key)
+        if text is None:
+            row = self.execute(_SELECT, key).fetchone()
+            text = None if row is None else row[0]
+        return text
 
     def write(self, key: Key, old: str | None, old_item: Item | None, new: Item | None) -> None:
-        if new is None:
-            if old is None:
-                return
-            self._execute(_DELETE, key)
-            text = None
-        else:
+        """Replace an item, add it or, with None, remove it; `old` is what `read` returned."""
+        text: str | None = None
+        if new is not None:
             text = _encode(new).decode()
             if len(text) > _LARGEST_ITEM:
                 raise ValueError(f"the item {key} is larger than {_LARGEST_ITEM} bytes")
-            if old_item is None:
-                self._execute(_INSERT, (text, new.get("expires"), *key))
-            elif text == old or same(old_item, new):
+            if old_item is not None and (text == old or same(old_item, new)):
                 return  # as in DynamoDB, what changes nothing leaves no record
-            elif new.get("expires") == old_item.get("expires"):
-                self._execute(_UPDATE_ITEM, (text, *key))
+            expires = new.get("expires")
+            if old_item is None or old_item.get("expires") != expires or key in self._expiring:
+                self._expiring[key] = (*key, text, expires)
             else:
-                self._execute(_UPDATE_ALL, (text, new.get("expires"), *key))
-        self._execute(_CHANGE, (self.next_seq, self._at, key.pk, key.sk, old, text))
+                self._items[key] = (*key, text, expires)
+        elif old is None:
+            return
+        self.written[key] = text
+        self._changes.append((self.next_seq, self._at, *key, old, text))
         self.next_seq += 1
 
-    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
-        return self._execute(sql, parameters)
+    def flush(self) -> None:
+        """Send the gathered writes to SQLite; to be called once, before the commit."""
+        for key, text in self.written.items():
+            if text is None:
+                self.execute(_DELETE, key)
+                self._items.pop(key, None)
+                self._expiring.pop(key, None)
+            elif key in self._expiring:
+                self._items.pop(key, None)
+        self._insert(_PUT_ITEM, list(self._items.values()))
+        self._insert(_PUT_ITEM_AND_EXPIRY, list(self._expiring.values()))
+        self._insert(_PUT_CHANGE, self._changes)
+
+    def _insert(self, statement: tuple[str, str, str], rows: Sequence[tuple[Any, ...]]) -> None:
+        first = 0
+        while first < len(rows):
+            # Powers of two, so that there are few different statements to prepare.
+            count = min(_MOST_ROWS, 1 << (len(rows) - first).bit_length() - 1)
+            some = rows[first : first + count]
+            self.execute(_many(statement, count), tuple(chain.from_iterable(some)))
+            first += count
+
+
+@functools.cache
+def _many(statement: tuple[str, str, str], rows: int) -> str:
+    head, row, tail = statement
+    return f"{head} {', '.join([row] * rows)} {tail}"
 
 
 class SqliteStore:
@@ -172,6 +224,8 @@ class SqliteStore:
             " coalesce((SELECT max(seq) FROM checkpoints), 0))"
         ).fetchone()
         self._last_seq: int = last
+        # The newest committed JSON of items that were used lately.
+        self._remembered: dict[Key, str] = {}
         self._readers: deque[sqlite3.Connection] = deque()
         self._mutex = threading.Lock()
         self._queue: list[_Ticket] = []
@@ -226,14 +280,16 @@ class SqliteStore:
         writer = self._writer
         try:
             writer.execute("BEGIN IMMEDIATE")
-            transaction = _Transaction(writer, self._last_seq + 1)
+            transaction = _Transaction(writer, self._remembered, self._last_seq + 1)
             for ticket in batch:
                 try:
                     ticket.result = ticket.job(transaction)
                 except (ConditionFailed, TransactionCancelled, ValueError) as error:
                     # Jobs check everything before they write, so a refused one wrote nothing.
                     ticket.error = error
+            transaction.flush()
             writer.execute("COMMIT")
+            self._remember(transaction.written)
             self._last_seq = transaction.next_seq - 1
             self.commits += 1
         except BaseException as error:
@@ -248,7 +304,36 @@ class SqliteStore:
             for ticket in batch:
                 ticket.done = True
 
+    def _remember(self, written: Mapping[Key, str | None]) -> None:
+        """Keep what was committed, before anybody is told that it was."""
+        with self._mutex:
+            for key, text in written.items():
+                if text is None:
+                    self._remembered.pop(key, None)
+                else:
+                    self._remembered[key] = text
+            surplus = len(self._remembered) - _REMEMBERED
+            if surplus > 0:
+                for key in list(islice(self._remembered, surplus + _REMEMBERED // 10)):
+                    del self._remembered[key]
+
     # ------------------------------------------------------------------------------- reading
+
+    def item(self, key: Key) -> str | None:
+        """Return the newest committed JSON of an item, None if there is none."""
+        text = self._remembered.get(key)
+        if text is not None:
+            return text
+        commits = self.commits
+        rows = self.read(_SELECT, key)
+        if not rows:
+            return None
+        text = str(rows[0][0])
+        with self._mutex:
+            # What was read before a commit may be older than what the commit left here.
+            if self.commits == commits:
+                self._remembered[key] = text
+        return text
 
     def read(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
         """Run a query that changes nothing and return its rows: always the newest committed."""
@@ -339,10 +424,12 @@ class SqliteStore:
 
         def sweep(transaction: _Transaction) -> int:
             rows = transaction.execute(
-                "SELECT pk, sk, item FROM items WHERE expires < ? LIMIT ?", (now_seconds, limit)
+                "SELECT pk, sk FROM items WHERE expires < ? LIMIT ?", (now_seconds, limit)
             ).fetchall()
-            for pk, sk, old in rows:
-                transaction.write(Key(pk, sk), old, None, None)
+            for key in (Key(pk, sk) for pk, sk in rows):
+                old = transaction.read(key)  # an earlier job of the batch may have changed it
+                if old is not None and _decode(old).get("expires", now_seconds) < now_seconds:
+                    transaction.write(key, old, None, None)
             return len(rows)
 
         return self.write(sweep)
@@ -396,8 +483,8 @@ class SqliteTable:
 
     def get(self, key: Key, *, consistent: bool = False) -> Item | None:
         """See `Table.get`."""
-        rows = self._store.read(_SELECT, key)
-        return _decode(rows[0][0]) if rows else None
+        text = self._store.item(key)
+        return _decode(text) if text is not None else None
 
     def batch_get(self, keys: Sequence[Key]) -> list[Item | None]:
         """See `Table.batch_get`."""

@@ -1,0 +1,281 @@
+"""Ports that a test owns, and a world of use cases over a real table.
+
+`World` calls use cases as the host does, without HTTP: each gets the ports that it names. Its table
+is the SQLite store, with fsync left out, since these tests care for order and not for power cuts.
+"""
+
+import copy
+import hashlib
+import hmac
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from trinity.common import streams
+from trinity.common.rate_limits import RateLimits
+from trinity.common.requests import Caller, Origin
+from trinity.common.settings import Settings
+from trinity.domain import codes
+from trinity.domain.ids import BlobId, Millis, RoomId, TitleId, UserId
+from trinity.domain.titles import Genre, Title, TitleFilter
+from trinity.domain.users import User
+from trinity.embedded.pumps import stream_event
+from trinity.handlers.rooms.create import CreateRoom, FromTitles, create_room
+from trinity.handlers.rooms.join import JoinRoom, join_room
+from trinity.handlers.rooms.kick import KickMember, kick_member
+from trinity.handlers.rooms.leave import LeaveRoom, leave_room
+from trinity.handlers.rooms.update import UpdateRoom, update_room
+from trinity.handlers.streams.publish import publish
+from trinity.handlers.votes.cast import CastVotes, Vote, cast_votes
+from trinity.handlers.votes.undo import UndoVote, undo_vote
+from trinity.infrastructure.memory.cache import MemoryCache
+from trinity.infrastructure.sqlite.store import SqliteStore
+from trinity.ports import Cache, Table, TitlePage
+from trinity.store import users
+from trinity.topology import FUNCTIONS, Stream
+
+NOON = Millis(1_800_000_000_000)
+ORIGIN = Origin("192.0.2.1", "https://trinity.example", None, None)
+STREAMS: dict[str, Stream] = {
+    stream.name: stream for function in FUNCTIONS for stream in function.streams
+}
+
+
+class FakeClock:
+    """A clock that stands still until it is told to go on."""
+
+    def __init__(self, now: Millis = NOON) -> None:
+        self.time = now
+
+    def now(self) -> Millis:
+        return self.time
+
+    def advance(self, millis: int) -> None:
+        self.time = Millis(self.time + millis)
+
+    def monotonic(self) -> float:
+        return self.time / 1000
+
+
+class FakeIds:
+    """Unique, in ascending order, and the same in each run."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._lock = threading.Lock()
+
+    def _next(self) -> int:
+        with self._lock:
+            self._count += 1
+            return self._count
+
+    def new(self) -> str:
+        return f"id{self._next():014d}"
+
+    def secret(self) -> str:
+        return f"secret-{self._next():09d}"
+
+    def code(self) -> str:
+        number, code = self._next(), ""
+        for _ in range(codes.LENGTH):
+            number, symbol = divmod(number, len(codes.ALPHABET))
+            code += codes.ALPHABET[symbol]
+        return code
+
+    def seed(self) -> int:
+        return self._next()
+
+
+class MemoryBlobs:
+    """Blobs in a dict."""
+
+    def __init__(self) -> None:
+        self.content: dict[BlobId, bytes] = {}
+
+    def put(self, content: bytes, *, content_type: str) -> BlobId:
+        blob_id = BlobId(hashlib.sha256(content).hexdigest())
+        self.content[blob_id] = content
+        return blob_id
+
+    def get(self, blob_id: BlobId) -> bytes:
+        return self.content[blob_id]
+
+
+def title_id(number: int) -> TitleId:
+    """Return the id of a title of `ListCatalogue`."""
+    return TitleId(f"fake:movie:{number:03d}")
+
+
+class ListCatalogue:
+    """So many films, numbered."""
+
+    def __init__(self, size: int = 100) -> None:
+        self._titles = {
+            title_id(n): Title(
+                id=title_id(n), title=f"Film {n}", media_type="movie", genres=("Drama",)
+            )
+            for n in range(size)
+        }
+
+    def genres(self) -> list[Genre]:
+        return [Genre("drama", "Drama", len(self._titles))]
+
+    def search(
+        self, text: str, where: TitleFilter, *, cursor: str | None = None, limit: int = 20
+    ) -> TitlePage:
+        found = [t for t in self._titles.values() if text.lower() in t.title.lower()]
+        return TitlePage(found[:limit], None)
+
+    def titles(self, ids: Sequence[TitleId]) -> list[Title]:
+        return [self._titles[i] for i in ids if i in self._titles]
+
+    def select(self, where: TitleFilter, *, size: int, seed: int) -> list[Title]:
+        return list(self._titles.values())[:size]
+
+
+class Outbox:
+    """A mailer that keeps what it was given."""
+
+    def __init__(self) -> None:
+        self.mails: list[tuple[str, str, str]] = []
+
+    def send(self, *, to: str, subject: str, text: str) -> None:
+        self.mails.append((to, subject, text))
+
+
+class FakeKey:
+    """Signs with a shared secret: what counts here is that nobody else can."""
+
+    def __init__(self, kid: str) -> None:
+        self.kid = kid
+
+    def sign(self, message: bytes) -> bytes:
+        return hmac.digest(self.kid.encode(), message, "sha512")
+
+    def verify(self, message: bytes, signature: bytes) -> bool:
+        return hmac.compare_digest(self.sign(message), signature)
+
+
+class FakeKeys:
+    """Two keys; the newer one signs."""
+
+    def __init__(self) -> None:
+        self._keys = [FakeKey("older"), FakeKey("newer")]
+
+    def current(self) -> FakeKey:
+        return self._keys[-1]
+
+    def by_kid(self, kid: str) -> FakeKey | None:
+        return next((key for key in self._keys if key.kid == kid), None)
+
+    def public(self) -> list[dict[str, str]]:
+        return [{"kid": key.kid, "alg": "RS256"} for key in self._keys]
+
+
+class FakeSecrets:
+    """One well-known key."""
+
+    def cursor_key(self) -> bytes:
+        return b"0123456789abcdef0123456789abcdef"
+
+
+class World:
+    """Everything that use cases need, and short words for the most common ones."""
+
+    def __init__(self, folder: Path) -> None:
+        self.store = SqliteStore(folder / "world.sqlite")
+        self.store._writer.execute("PRAGMA synchronous = OFF")
+        self.table: Table = self.store.table
+        self.clock = FakeClock()
+        self.cache: Cache = MemoryCache(monotonic=self.clock.monotonic)
+        self.blobs = MemoryBlobs()
+        self.catalogue = ListCatalogue()
+        self.ids = FakeIds()
+        self.mailer = Outbox()
+        self.keys = FakeKeys()
+        self.secrets = FakeSecrets()
+        self.limits = RateLimits(self.cache, enabled=False)
+        self.settings = Settings(public_url="https://trinity.example")
+
+    def over(self, *, table: Table | None = None, cache: Cache | None = None) -> "World":
+        """Return the same world seen through another table or cache."""
+        other = copy.copy(self)
+        other.table = self.table if table is None else table
+        other.cache = self.cache if cache is None else cache
+        return other
+
+    def restarted(self) -> "World":
+        """Return what a new process would see: the same data, nothing remembered."""
+        return self.over(cache=MemoryCache(monotonic=self.clock.monotonic))
+
+    def call(
+        self, use_case: Any, request: Any = None, by: str | None = None, origin: Origin = ORIGIN
+    ) -> Any:
+        """Call a use case with the ports that it names."""
+        given = {"request": request, "origin": origin, "caller": Caller(UserId(by or ""), "s")}
+        names = [name for name in use_case.__annotations__ if name != "return"]
+        return use_case(
+            **{name: given[name] if name in given else getattr(self, name) for name in names}
+        )
+
+    # ------------------------------------------------------------------------- short words
+
+    def guest(self, name: str = "Guest") -> UserId:
+        user = User(id=UserId(self.ids.new()), name=name, created_at=self.clock.now())
+        users.create_guest(self.table, user)
+        return user.id
+
+    def create(self, host: str, *, titles: int = 3, key: str | None = None, **wishes: Any) -> Any:
+        deck = FromTitles(title_ids=tuple(title_id(n) for n in range(titles)))
+        origin = Origin(ORIGIN.address, ORIGIN.base_url, None, key)
+        return self.call(create_room, CreateRoom(deck=deck, **wishes), host, origin)
+
+    def join(self, user: str, code: str) -> Any:
+        return self.call(join_room, JoinRoom(code=code), user)
+
+    def leave(self, user: str, room: str) -> None:
+        self.call(leave_room, LeaveRoom(room_id=RoomId(room)), user)
+
+    def kick(self, host: str, room: str, user: str) -> None:
+        self.call(kick_member, KickMember(room_id=RoomId(room), user_id=UserId(user)), host)
+
+    def vote(self, user: str, room: str, title: int, choice: str = "yes") -> Any:
+        request = CastVotes(room_id=RoomId(room), title_id=title_id(title), choice=choice)
+        return self.call(cast_votes, request, user)
+
+    def vote_many(self, user: str, room: str, votes: dict[int, str]) -> Any:
+        cast = tuple(Vote(title_id=title_id(n), choice=choice) for n, choice in votes.items())
+        return self.call(cast_votes, CastVotes(room_id=RoomId(room), votes=cast), user)
+
+    def undo(self, user: str, room: str, title: int) -> None:
+        self.call(undo_vote, UndoVote(room_id=RoomId(room), title_id=title_id(title)), user)
+
+    def update(self, host: str, room: str, **changes: Any) -> Any:
+        return self.call(update_room, UpdateRoom(room_id=RoomId(room), **changes), host)
+
+    # ------------------------------------------------------------------------- change feed
+
+    def changes(self, feed: str, after: int, limit: int = 1_000_000) -> list[streams.Change]:
+        """Return the changes of one feed, by way of the event of the real service."""
+        found = self.store.changes_after(after, limit, sort_keys=STREAMS[feed].sort_keys)
+        return streams.changes(stream_event(found))
+
+    def publish(self, changes: list[streams.Change]) -> None:
+        publish(changes, table=self.table, cache=self.cache, blobs=self.blobs, clock=self.clock)
+
+    def drain(self, after: dict[str, int], *, batch: int = 1_000_000) -> dict[str, int]:
+        """Hand over all changes until nothing comes any more; return where the feeds stand."""
+        seen = dict(after)
+        worked = True
+        while worked:
+            worked = False
+            for feed in STREAMS:
+                while changes := self.changes(feed, seen[feed], batch):
+                    self.publish(changes)
+                    seen[feed] = changes[-1].seq
+                    worked = True
+        return seen
+
+    def feeds_at(self, seq: int) -> dict[str, int]:
+        return dict.fromkeys(STREAMS, seq)

@@ -42,6 +42,8 @@ class Function(NamedTuple):
         auth: who is let through.
         grants: what it may do with what.
         streams: the feeds of changes that it gets.
+        blocking: it does more than talk to the table: hashes passwords, signs, asks a catalogue,
+            sends mail. The embedded host gives each call a thread of its own.
         memory_mb, timeout_s: of the Lambda function.
     """
 
@@ -51,6 +53,7 @@ class Function(NamedTuple):
     auth: Auth = "user"
     grants: tuple[tuple[Resource, Grant], ...] = ()
     streams: tuple[Stream, ...] = ()
+    blocking: bool = False
     memory_mb: int = 512
     timeout_s: int = 10
 
@@ -65,23 +68,23 @@ _TITLES: tuple[tuple[Resource, Grant], ...] = (("catalogue", "read"),)
 
 # fmt: off
 FUNCTIONS: tuple[Function, ...] = (
-    Function("register", "auth.register", "POST /api/auth/register", "none", _WRITE + _CACHE + _SIGN),
-    Function("login", "auth.login", "POST /api/auth/login", "none", _WRITE + _CACHE + _SIGN),
-    Function("guest", "auth.guest", "POST /api/auth/guest", "none", _WRITE + _CACHE + _SIGN),
-    Function("refresh", "auth.refresh", "POST /api/auth/refresh", "none", _WRITE + _SIGN),
+    Function("register", "auth.register", "POST /api/auth/register", "none", _WRITE + _CACHE + _SIGN, blocking=True),
+    Function("login", "auth.login", "POST /api/auth/login", "none", _WRITE + _CACHE + _SIGN, blocking=True),
+    Function("guest", "auth.guest", "POST /api/auth/guest", "none", _WRITE + _CACHE + _SIGN, blocking=True),
+    Function("refresh", "auth.refresh", "POST /api/auth/refresh", "none", _WRITE + _SIGN, blocking=True),
     Function("logout", "auth.logout", "POST /api/auth/logout", "none", _WRITE),
-    Function("forgot_password", "auth.forgot_password", "POST /api/auth/password/forgot", "none", (*_WRITE, *_CACHE, ("mailer", "send"))),
-    Function("reset_password", "auth.reset_password", "POST /api/auth/password/reset", "none", _WRITE + _CACHE),
+    Function("forgot_password", "auth.forgot_password", "POST /api/auth/password/forgot", "none", (*_WRITE, *_CACHE, ("mailer", "send")), blocking=True),
+    Function("reset_password", "auth.reset_password", "POST /api/auth/password/reset", "none", _WRITE + _CACHE, blocking=True),
     Function("get_me", "users.get_me", "GET /api/me", "user", _READ),
-    Function("update_me", "users.update_me", "PATCH /api/me", "user", _WRITE + _CACHE),
-    Function("delete_me", "users.delete_me", "DELETE /api/me", "user", _WRITE + _CACHE + _DECK, timeout_s=29),
+    Function("update_me", "users.update_me", "PATCH /api/me", "user", _WRITE + _CACHE, blocking=True),
+    Function("delete_me", "users.delete_me", "DELETE /api/me", "user", _WRITE + _CACHE + _DECK, timeout_s=29, blocking=True),
     Function("my_matches", "users.my_matches", "GET /api/me/matches", "user", _READ + _CURSOR),
-    Function("create_room", "rooms.create", "POST /api/rooms", "user", (*_WRITE, ("blobs", "write"), *_TITLES)),
+    Function("create_room", "rooms.create", "POST /api/rooms", "user", (*_WRITE, ("blobs", "write"), *_TITLES), blocking=True),
     Function("list_rooms", "rooms.list", "GET /api/rooms", "user", _READ + _CURSOR),
     Function("join_room", "rooms.join", "POST /api/rooms/join", "user", _WRITE + _CACHE + _DECK),
     Function("get_room", "rooms.get", "GET /api/rooms/{roomId}", "user", _READ),
     Function("update_room", "rooms.update", "PATCH /api/rooms/{roomId}", "user", _WRITE + _CACHE + _DECK),
-    Function("delete_room", "rooms.delete", "DELETE /api/rooms/{roomId}", "user", _WRITE + _CACHE, timeout_s=29),
+    Function("delete_room", "rooms.delete", "DELETE /api/rooms/{roomId}", "user", _WRITE + _CACHE, timeout_s=29, blocking=True),
     Function("leave_room", "rooms.leave", "POST /api/rooms/{roomId}/leave", "user", _WRITE + _CACHE + _DECK),
     Function("kick_member", "rooms.kick", "DELETE /api/rooms/{roomId}/members/{userId}", "user", _WRITE + _CACHE + _DECK),
     Function("get_deck", "rooms.deck", "GET /api/rooms/{roomId}/deck", "user", _READ + _DECK + _CURSOR),
@@ -90,10 +93,10 @@ FUNCTIONS: tuple[Function, ...] = (
     Function("cast_votes", "votes.cast", "POST /api/rooms/{roomId}/votes", "user", _WRITE + _CACHE + _DECK),
     Function("undo_vote", "votes.undo", "DELETE /api/rooms/{roomId}/votes/{titleId}", "user", _WRITE + _CACHE + _DECK),
     Function("get_results", "votes.results", "GET /api/rooms/{roomId}/results", "user", _READ + _DECK),
-    Function("list_genres", "catalogue.genres", "GET /api/catalogue/genres", "none", _TITLES),
-    Function("search_titles", "catalogue.search", "GET /api/catalogue/titles", "none", _TITLES + _CURSOR),
+    Function("list_genres", "catalogue.genres", "GET /api/catalogue/genres", "none", _TITLES, blocking=True),
+    Function("search_titles", "catalogue.search", "GET /api/catalogue/titles", "none", _TITLES + _CURSOR, blocking=True),
     Function("health", "system.health", "GET /api/health", "none", _READ),
-    Function("openapi", "system.openapi", "GET /api/openapi.json", "none"),
+    Function("openapi", "system.openapi", "GET /api/openapi.json", "none", blocking=True),
     Function("discovery", "system.discovery", "GET /.well-known/openid-configuration", "none"),
     Function("jwks", "system.jwks", "GET /.well-known/jwks.json", "none", (("keys", "read"),)),
     Function("publish", "streams.publish", grants=_WRITE + _CACHE + _DECK, timeout_s=30, streams=(

@@ -31,8 +31,12 @@ def encode_item(item: Mapping[str, Any]) -> dict[str, Attribute]:
         ValueError: a number is out of bounds.
     """
     return {
-        # Most are strings: a change feed makes a great many of them.
-        name: {"S": value} if type(value) is str else encode(value)
+        # Most are strings and small numbers: a change feed makes a great many of them.
+        name: {"S": value}
+        if type(value) is str
+        else {"N": str(value)}
+        if type(value) is int and -_INTEGER_BOUND < value < _INTEGER_BOUND
+        else encode(value)
         for name, value in item.items()
     }
 

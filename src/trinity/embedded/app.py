@@ -11,6 +11,8 @@ from trinity.domain.errors import DomainError
 from trinity.embedded.gateway import Events, Match, Router
 from trinity.embedded.static import StaticFiles
 from trinity.embedded.workers import Workers
+from trinity.infrastructure.sqlite.store import SqliteStore
+from trinity.ports import Unavailable
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -25,6 +27,7 @@ class App:
         events: makes the event of a request.
         handlers: the functions by name.
         files: the web page.
+        store: where the functions write.
     """
 
     def __init__(
@@ -33,7 +36,9 @@ class App:
         events: Events,
         handlers: dict[str, Handler],
         files: StaticFiles,
+        store: SqliteStore,
     ) -> None:
+        self._store = store
         self._router = router
         self._events = events
         self._handlers = handlers
@@ -66,9 +71,13 @@ class App:
         if event is None:
             return self._refuse(errors.Unauthenticated())
         if self._workers is None:
-            self._workers = Workers(asyncio.get_running_loop())
-        function = self._handlers[match.route.function.name]
-        response: Response = await self._workers.call(function, event, None)
+            self._workers = Workers(asyncio.get_running_loop(), self._store)
+        function = match.route.function
+        call = self._workers.call(self._handlers[function.name], event, blocking=function.blocking)
+        try:
+            response: Response = await call
+        except Unavailable:
+            return requests.refuse(event, errors.ServiceUnavailable(retry_after=1))
         return response
 
     def _file(self, scope: dict[str, Any]) -> Response:

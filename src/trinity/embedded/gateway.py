@@ -18,6 +18,8 @@ from trinity.common.requests import Event
 from trinity.embedded.authorizer import Authorizer
 from trinity.topology import Function
 
+_Shape = tuple[int, ...]
+_NOTHING: dict[_Shape, dict[tuple[str, ...], dict[str, "Route"]]] = {}
 _TEXT_TYPES = ("text/", "application/json", "application/xml", "application/javascript")
 
 
@@ -40,59 +42,49 @@ class Match(NamedTuple):
 
 
 class Router:
-    """Finds the function of a request.
+    """Finds the function of a request, by two look-ups at the most for nearly all of them.
 
     Args:
         functions: those with a route.
     """
 
     def __init__(self, functions: Iterable[Function]) -> None:
-        self._fixed: dict[str, dict[str, Route]] = {}
-        self._patterns: dict[int, list[tuple[tuple[str, ...], dict[str, Route]]]] = {}
+        # A shape is where in a path the parameters stand. Paths are told apart by their number of
+        # segments, then by shape, then by the segments that are no parameters.
+        self._shapes: dict[int, dict[_Shape, dict[tuple[str, ...], dict[str, Route]]]] = {}
+        self._names: dict[str, tuple[str, ...]] = {}
         for function in functions:
             if function.route is None:
                 continue
             method, path = function.route.split(" ")
-            route = Route(function, function.route)
-            if "{" not in path:
-                self._fixed.setdefault(path, {})[method] = route
-                continue
-            segments = tuple(path.split("/"))
-            patterns = self._patterns.setdefault(len(segments), [])
-            for known, methods in patterns:
-                if known == segments:
-                    methods[method] = route
-                    break
-            else:
-                patterns.append((segments, {method: route}))
+            segments = path.split("/")
+            shape = tuple(n for n, segment in enumerate(segments) if segment.startswith("{"))
+            fixed = tuple(segment for n, segment in enumerate(segments) if n not in shape)
+            self._names[function.route] = tuple(segments[n][1:-1] for n in shape)
+            by_shape = self._shapes.setdefault(len(segments), {})
+            routes = by_shape.setdefault(shape, {}).setdefault(fixed, {})
+            routes[method] = Route(function, function.route)
+        for number, by_shape in self._shapes.items():
+            # Fixed paths first: `/api/rooms/join` is no room.
+            self._shapes[number] = dict(sorted(by_shape.items(), key=lambda pair: len(pair[0])))
 
     def find(self, method: str, raw_path: str) -> Match | frozenset[str] | None:
         """Return the match; the methods that the path takes, if not this one; None if unknown."""
-        methods = self._fixed.get(raw_path)
-        parameters: dict[str, str] = {}
-        if methods is None:
-            segments = raw_path.split("/")
-            for pattern, candidates in self._patterns.get(len(segments), ()):
-                found = _parameters(pattern, segments)
-                if found is not None:
-                    methods, parameters = candidates, found
-                    break
-            else:
-                return None
-        route = methods.get(method)
-        return Match(route, parameters) if route is not None else frozenset(methods)
-
-
-def _parameters(pattern: tuple[str, ...], segments: list[str]) -> dict[str, str] | None:
-    found: dict[str, str] = {}
-    for expected, segment in zip(pattern, segments, strict=True):
-        if expected.startswith("{"):
-            if not segment:
-                return None
-            found[expected[1:-1]] = unquote(segment)
-        elif expected != segment:
-            return None
-    return found
+        segments = raw_path.split("/")
+        for shape, by_fixed in self._shapes.get(len(segments), _NOTHING).items():
+            values = [segments[n] for n in shape]
+            if not all(values):
+                continue
+            fixed = segments if not shape else [s for n, s in enumerate(segments) if n not in shape]
+            routes = by_fixed.get(tuple(fixed))
+            if routes is None:
+                continue
+            route = routes.get(method)
+            if route is None:
+                return frozenset(routes)
+            names = self._names[route.key]
+            return Match(route, dict(zip(names, map(unquote, values), strict=True)))
+        return None
 
 
 class Events:

@@ -60,6 +60,7 @@ def serve(services: Services, announce: Callable[[str, int], None]) -> None:
         Events(Authorizer(services.keys, settings.issuer)),
         handlers,
         StaticFiles(),
+        store,
     )
     pumps: list[StreamPump | Housekeeper] = [
         StreamPump(store, function, stream, handlers[function.name], log)

@@ -4,10 +4,10 @@ The semantics are DynamoDB's: a comparison with something missing or of another 
 `true` is not the number 1.
 """
 
+from itertools import pairwise
 from typing import Any, assert_never
 
-import msgspec
-
+from trinity.common.attributes import encode
 from trinity.ports import (
     Absent,
     AllOf,
@@ -50,15 +50,16 @@ def apply(update: Update, key: Key, item: Item | None) -> Item:
     """Return the item as it is after an update; the given one is left as it was.
 
     Raises:
-        ValueError: a nested path leads through something that is no map, or an amount is added
-            to something that is no number.
+        ValueError: paths overlap, or lead through something that is no map, or into the key; or an
+            amount is added to something that is no number.
     """
+    _check_paths(update)
     new: Item = dict(item) if item is not None else {"PK": key.pk, "SK": key.sk}
     for path, value in update.set.items():
         if isinstance(value, Old):
             old = _at(item, value.path)
             value = value.default if old is _MISSING else old
-        _put(new, path, value)
+        _put(new, item, path, value)
     for name, amount in update.add.items():
         number = new.get(name, 0)
         if _kind(number) is not float:
@@ -73,11 +74,27 @@ def same(left: Value, right: Value) -> bool:
     """Tell whether two values are equal and of one type, at every depth."""
     if left != right or _kind(left) is not _kind(right):
         return False
-    if isinstance(left, dict | list):
-        # Python says 1 == True; the encoded forms differ.
-        encode = msgspec.json.encode
-        return encode(left, order="deterministic") == encode(right, order="deterministic")
+    if isinstance(left, dict):
+        return all(same(value, right[name]) for name, value in left.items())
+    if isinstance(left, list):
+        return all(map(same, left, right))
     return True
+
+
+def check_numbers(value: Value) -> None:
+    """Refuse numbers that DynamoDB could not keep.
+
+    Raises:
+        ValueError: an integer has more than 38 digits, or a float is out of bounds.
+    """
+    if isinstance(value, dict):
+        for part in value.values():
+            check_numbers(part)
+    elif isinstance(value, list):
+        for part in value:
+            check_numbers(part)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        encode(value)
 
 
 def _at(item: Item | None, path: Path) -> Value:
@@ -91,10 +108,27 @@ def _at(item: Item | None, path: Path) -> Value:
     return value
 
 
-def _put(new: Item, path: Path, value: Value) -> None:
+def _check_paths(update: Update) -> None:
+    if len(update.set) + len(update.add) + len(update.remove) == 1:
+        paths = [*update.set, *update.add, *update.remove]
+    else:
+        paths = sorted(
+            (p,) if isinstance(p, str) else p for p in (*update.set, *update.add, *update.remove)
+        )
+        for one, other in pairwise(paths):
+            if other[: len(one)] == one:
+                raise ValueError(f"two changes of one update overlap at {'.'.join(one)}")
+    for path in paths:
+        if (path if isinstance(path, str) else path[0]) in ("PK", "SK"):
+            raise ValueError("an update cannot change the key")
+
+
+def _put(new: Item, old: Item | None, path: Path, value: Value) -> None:
     if isinstance(path, str):
         new[path] = value
     else:
+        if not isinstance(_at(old, path[:-1]), dict):  # not what this very update puts there
+            raise ValueError(f"the path {'.'.join(path)} leads through something that is no map")
         _own_parent(new, path)[path[-1]] = value
 
 
@@ -119,11 +153,13 @@ def _own_parent(new: Item, path: tuple[str, ...]) -> dict[str, Value]:
 
 
 def _less(left: Value, right: Value) -> bool:
+    if _kind(right) not in (str, float):
+        raise ValueError(f"a {type(right).__name__} has no order")
     if _kind(left) is not _kind(right):
         return False
     if isinstance(left, str):
         return bool(left.encode() < right.encode())
-    return _kind(left) is float and bool(left < right)
+    return bool(left < right)
 
 
 def _kind(value: Value) -> type:

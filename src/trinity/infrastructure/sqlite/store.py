@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from trinity.infrastructure.sqlite.expressions import apply, holds, same
+from trinity.infrastructure.sqlite.expressions import apply, check_numbers, holds, same
 from trinity.ports import (
     Condition,
     ConditionFailed,
@@ -135,13 +135,15 @@ class _Transaction:
     def __init__(
         self, connection: sqlite3.Connection, remembered: Mapping[Key, str], next_seq: int
     ) -> None:
-        self.execute = connection.execute
+        self._execute = connection.execute
+        self._begun = False
         self.next_seq = next_seq
         self.written: dict[Key, str | None] = {}
         self._remembered = remembered
         self._at = int(time.time())
         self._items: dict[Key, tuple[Any, ...]] = {}
         self._expiring: dict[Key, tuple[Any, ...]] = {}
+        self._removed: set[Key] = set()
         self._changes: list[tuple[Any, ...]] = []
 
     def read(self, key: Key) -> str | None:
@@ -150,7 +152,7 @@ class _Transaction:
             return self.written[key]
         text = self._remembered.get(key)
         if text is None:
-            row = self.execute(_SELECT, key).fetchone()
+            row = self._execute(_SELECT, key).fetchone()
             text = None if row is None else row[0]
         return text
 
@@ -164,28 +166,58 @@ class _Transaction:
             if old_item is not None and (text == old or same(old_item, new)):
                 return  # as in DynamoDB, what changes nothing leaves no record
             expires = new.get("expires")
+            row = (*key, text, expires)
             if old_item is None or old_item.get("expires") != expires or key in self._expiring:
-                self._expiring[key] = (*key, text, expires)
+                self._items.pop(key, None)
+                self._expiring[key] = row
             else:
-                self._items[key] = (*key, text, expires)
+                self._items[key] = row
+            self._removed.discard(key)
         elif old is None:
             return
+        else:
+            self._items.pop(key, None)
+            self._expiring.pop(key, None)
+            self._removed.add(key)
         self.written[key] = text
         self._changes.append((self.next_seq, self._at, *key, old, text))
         self.next_seq += 1
 
-    def flush(self) -> None:
-        """Send the gathered writes to SQLite; to be called once, before the commit."""
-        for key, text in self.written.items():
-            if text is None:
-                self.execute(_DELETE, key)
-                self._items.pop(key, None)
-                self._expiring.pop(key, None)
-            elif key in self._expiring:
-                self._items.pop(key, None)
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
+        """Run a statement that changes something else than items."""
+        self._begin()
+        return self._execute(sql, parameters)
+
+    def query(self, sql: str, parameters: Sequence[Any]) -> list[Any]:
+        """Return rows; the writes of earlier jobs are seen."""
+        self._flush()
+        return self._execute(sql, parameters).fetchall()
+
+    def commit(self) -> None:
+        """Make everything durable; without any write this does nothing."""
+        self._flush()
+        if self._begun:
+            self._execute("COMMIT")
+
+    def _begin(self) -> None:
+        # Nobody else writes to the file, so what was read before is still true.
+        if not self._begun:
+            self._execute("BEGIN IMMEDIATE")
+            self._begun = True
+
+    def _flush(self) -> None:
+        if not self._changes:
+            return
+        self._begin()
+        for key in self._removed:
+            self._execute(_DELETE, key)
         self._insert(_PUT_ITEM, list(self._items.values()))
         self._insert(_PUT_ITEM_AND_EXPIRY, list(self._expiring.values()))
         self._insert(_PUT_CHANGE, self._changes)
+        self._removed.clear()
+        self._items.clear()
+        self._expiring.clear()
+        self._changes.clear()
 
     def _insert(self, statement: tuple[str, str, str], rows: Sequence[tuple[Any, ...]]) -> None:
         first = 0
@@ -193,7 +225,7 @@ class _Transaction:
             # Powers of two, so that there are few different statements to prepare.
             count = min(_MOST_ROWS, 1 << (len(rows) - first).bit_length() - 1)
             some = rows[first : first + count]
-            self.execute(_many(statement, count), tuple(chain.from_iterable(some)))
+            self._execute(_many(statement, count), tuple(chain.from_iterable(some)))
             first += count
 
 
@@ -230,12 +262,25 @@ class SqliteStore:
         self._mutex = threading.Lock()
         self._queue: list[_Ticket] = []
         self._busy = False
+        self._leader: int | None = None
+        self._transaction: _Transaction | None = None
         self._changed = threading.Condition()
         self._waiters = 0
         self.commits = 0
         self.table = SqliteTable(self)
 
     # ------------------------------------------------------------------------------- writing
+
+    def together(self, calls: Sequence[Callable[[], T]]) -> list[T]:
+        """Make calls, one after the other, whose writes become durable in one commit.
+
+        Inside of a call the table works as ever: reads see the writes of the calls before. That
+        they are not durable yet does not show, since nobody hears of them before this returns.
+
+        Raises:
+            Unavailable: the file could not be written; nothing of any call was done.
+        """
+        return self.write(lambda _: [call() for call in calls])
 
     def write(self, job: Callable[[_Transaction], T]) -> T:
         """Run a job in a transaction and return its result once that is durable.
@@ -246,6 +291,9 @@ class SqliteStore:
         Raises:
             Unavailable: the file could not be written; nothing of the job was done.
         """
+        inside = self._inside()
+        if inside is not None:
+            return job(inside)
         ticket = _Ticket(job)
         with self._mutex:
             self._queue.append(ticket)
@@ -279,16 +327,15 @@ class SqliteStore:
     def _commit(self, batch: Sequence[_Ticket]) -> None:
         writer = self._writer
         try:
-            writer.execute("BEGIN IMMEDIATE")
             transaction = _Transaction(writer, self._remembered, self._last_seq + 1)
+            self._leader, self._transaction = threading.get_ident(), transaction
             for ticket in batch:
                 try:
                     ticket.result = ticket.job(transaction)
                 except (ConditionFailed, TransactionCancelled, ValueError) as error:
                     # Jobs check everything before they write, so a refused one wrote nothing.
                     ticket.error = error
-            transaction.flush()
-            writer.execute("COMMIT")
+            transaction.commit()
             self._remember(transaction.written)
             self._last_seq = transaction.next_seq - 1
             self.commits += 1
@@ -301,8 +348,13 @@ class SqliteStore:
             if not isinstance(error, Exception):
                 raise
         finally:
+            self._leader, self._transaction = None, None
             for ticket in batch:
                 ticket.done = True
+
+    def _inside(self) -> _Transaction | None:
+        """Return the transaction of the batch that this very thread is working on, if it is."""
+        return self._transaction if self._leader == threading.get_ident() else None
 
     def _remember(self, written: Mapping[Key, str | None]) -> None:
         """Keep what was committed, before anybody is told that it was."""
@@ -321,6 +373,9 @@ class SqliteStore:
 
     def item(self, key: Key) -> str | None:
         """Return the newest committed JSON of an item, None if there is none."""
+        inside = self._inside()
+        if inside is not None:
+            return inside.read(key)
         text = self._remembered.get(key)
         if text is not None:
             return text
@@ -337,6 +392,9 @@ class SqliteStore:
 
     def read(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
         """Run a query that changes nothing and return its rows: always the newest committed."""
+        inside = self._inside()
+        if inside is not None:
+            return inside.query(sql, parameters)
         try:
             connection = self._readers.pop()
         except IndexError:
@@ -423,9 +481,9 @@ class SqliteStore:
         """Remove items whose time is over, at most `limit` in one commit; return how many."""
 
         def sweep(transaction: _Transaction) -> int:
-            rows = transaction.execute(
+            rows = transaction.query(
                 "SELECT pk, sk FROM items WHERE expires < ? LIMIT ?", (now_seconds, limit)
-            ).fetchall()
+            )
             for key in (Key(pk, sk) for pk, sk in rows):
                 old = transaction.read(key)  # an earlier job of the batch may have changed it
                 if old is not None and _decode(old).get("expires", now_seconds) < now_seconds:
@@ -541,54 +599,65 @@ class SqliteTable:
             raise ValueError("two actions of one transaction concern the same item")
 
         def job(transaction: _Transaction) -> None:
-            plans = [_plan(action, transaction) for action in actions]
-            reasons = [plan.refused for plan in plans]
+            found = [_look(action, transaction) for action in actions]
+            reasons = [look.refused for look in found]
             if any(reasons):
                 raise TransactionCancelled(reasons)
-            for plan in plans:
-                if plan.writes:
-                    transaction.write(plan.key, plan.old, plan.old_item, plan.new)
+            news = [_outcome(action, look) for action, look in zip(actions, found, strict=True)]
+            for look, new in zip(found, news, strict=True):
+                transaction.write(look.key, look.old, look.old_item, new)
 
         self._store.write(job)
 
 
-class _Plan(NamedTuple):
-    """What an action comes to, given the item as it is."""
+class _Look(NamedTuple):
+    """What an action finds."""
 
     key: Key
     old: str | None
     old_item: Item | None
-    new: Item | None
-    writes: bool
     refused: ConditionFailed | None
 
 
 def _job(action: TransactPut | TransactUpdate | TransactDelete) -> Callable[..., Item | None]:
     def job(transaction: _Transaction) -> Item | None:
-        plan = _plan(action, transaction)
-        if plan.refused:
-            raise plan.refused
-        transaction.write(plan.key, plan.old, plan.old_item, plan.new)
-        return plan.new
+        look = _look(action, transaction)
+        if look.refused:
+            raise look.refused
+        new = _outcome(action, look)
+        transaction.write(look.key, look.old, look.old_item, new)
+        return new
 
     return job
 
 
-def _plan(action: TransactAction, transaction: _Transaction) -> _Plan:
+def _look(action: TransactAction, transaction: _Transaction) -> _Look:
     key = _key(action)
     old = transaction.read(key)
     old_item: Item | None = _decode(old) if old is not None else None
-    if action.when is not None and not holds(action.when, old_item):
-        return _Plan(key, old, old_item, None, False, ConditionFailed(old_item))
+    holding = action.when is None or holds(action.when, old_item)
+    return _Look(key, old, old_item, None if holding else ConditionFailed(old_item))
+
+
+def _outcome(action: TransactAction, look: _Look) -> Item | None:
+    """Return the item after an action whose condition holds.
+
+    Raises:
+        ValueError: the action makes no sense for the item that is there.
+    """
     match action:
         case TransactPut(item=item):
-            return _Plan(key, old, old_item, item, True, None)
+            check_numbers(item)
+            return item
         case TransactUpdate(update=update):
-            return _Plan(key, old, old_item, apply(update, key, old_item), True, None)
+            new = apply(update, look.key, look.old_item)
+            check_numbers(list(update.set.values()))
+            check_numbers([new[name] for name in update.add])
+            return new
         case TransactDelete():
-            return _Plan(key, old, old_item, None, True, None)
+            return None
         case TransactCheck():
-            return _Plan(key, old, old_item, old_item, False, None)
+            return look.old_item
 
 
 def _key(action: TransactAction) -> Key:

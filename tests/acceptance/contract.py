@@ -1,4 +1,4 @@
-"""What holds for every response, whatever was asked: the conventions of the API and its document."""
+"""What holds for every response, whatever was asked: conventions, and the API's document."""
 
 import re
 from typing import Any

@@ -1,8 +1,9 @@
 """Scenarios: what is given, one request, and what comes of it. Data, and one runner that plays it.
 
 Texts may refer to what a scenario has made so far: `{ana}` is her user id, `{ana.token}` her access
-token, `{r1}` the id of a room, `{r1.code}` its code, `{r1.jaws}` the id of a title of its deck, and
-`{page.items.0.id}` a piece of an answer that was kept with `did(..., keep="page")`.
+token, `{r1}` the id of a room, `{r1.code}` its code, `{r1.jaws}` the id of a title of its deck,
+`{page.items.0.id}` a piece of an answer that was kept with `did(..., keep="page")`, and `{page.all}`
+all of it; `{when.id}` is a piece of the answer to the request in question.
 """
 
 import dataclasses
@@ -388,7 +389,7 @@ class World:
             found = self.kept[name]
             if not steps and isinstance(found, Mapping) and "id" in found:
                 return found["id"]
-            for step in steps:
+            for step in steps if steps != ["all"] else ():
                 found = found[int(step)] if isinstance(found, list) else found[step]
             return found
         person = self.person(name)
@@ -461,9 +462,9 @@ class _Room:
         world.room(self.name, self.members, self.deck, self.spec)
 
 
-def room(name: str, members: Sequence[str], deck: Any = ("jaws", "heat", "alien"), **spec: Any):
+def room(key: str, members: Sequence[str], deck: Any = ("jaws", "heat", "alien"), /, **spec: Any):
     """A room; the first of its members is the host."""
-    return _Room(name, members, list(deck) if isinstance(deck, tuple) else deck, spec)
+    return _Room(key, members, list(deck) if isinstance(deck, tuple) else deck, spec)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -158,8 +158,11 @@ SCENARIOS = [
     ),
     Scenario(
         "a yes that was replaced by a no does not count",
-        given=[room("r1", ["ana", "ben"]), votes("r1", ana={"jaws": "yes"})]
-        + [votes("r1", ana={"jaws": "no"})],
+        given=[
+            room("r1", ["ana", "ben"]),
+            votes("r1", ana={"jaws": "yes"}),
+            votes("r1", ana={"jaws": "no"}),
+        ],
         when=vote("r1", "ben", "jaws", "yes"),
         then=status(200).json({"matches": []}).events("progress"),
     ),

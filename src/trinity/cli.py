@@ -105,14 +105,12 @@ def _serve(parsed: argparse.Namespace, settings: Settings) -> int:
     from trinity.infrastructure.sqlite.store import SchemaTooNew
 
     def announce(host: str, port: int) -> None:
-        # Flushed line by line: whoever starts us may wait for the first one.
-        sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
         shown = f"[{host}]" if ":" in host else host
         print(f"Trinity is at http://{shown}:{port}")
         if host in ("0.0.0.0", "::"):  # noqa: S104  (the address that was asked for)
             for address in server.addresses():
                 print(f"  for phones in your network: http://{address}:{port}")
-        print(f"  data: {settings.data.resolve()}   stop: Ctrl-C")
+        print(f"  data: {settings.data.resolve()}   stop: Ctrl-C", flush=True)
 
     try:
         server.serve(Services(settings), announce)

@@ -7,7 +7,6 @@ import hashlib
 import sys
 import time
 import traceback
-from collections.abc import Callable
 from typing import Any, Literal
 
 import msgspec
@@ -18,16 +17,14 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Log:
-    """Writes the lines of one service.
+    """Writes the lines of one service to standard output.
 
     Args:
         level: lines below it are not written.
-        write: takes a line with its end; standard output if not given.
     """
 
-    def __init__(self, level: Level = "info", write: Callable[[str], object] | None = None) -> None:
+    def __init__(self, level: Level = "info") -> None:
         self._from = _RANK[level]
-        self._write = write
 
     def __call__(self, level: Level, message: str, **fields: Any) -> None:
         """Write one line."""
@@ -42,7 +39,13 @@ class Log:
             "service": "trinity",
             **fields,
         }
-        (self._write or sys.stdout.write)(_encode(line).decode() + "\n")
+        sys.stdout.write(_encode(line).decode() + "\n")
+        if level in ("warning", "error"):
+            self.flush()
+
+    def flush(self) -> None:
+        """Hand on what was written: the embedded host does so once for many requests."""
+        sys.stdout.flush()
 
     def exception(self, message: str, error: BaseException, **fields: Any) -> None:
         """Write one line with the stack of an error."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from trinity.common import requests
 from trinity.common.requests import LARGEST_BODY, Response
+from trinity.common.telemetry import Log
 from trinity.domain import errors
 from trinity.domain.errors import DomainError
 from trinity.embedded.gateway import Events, Match, Router
@@ -28,6 +29,7 @@ class App:
         handlers: the functions by name.
         files: the web page.
         store: where the functions write.
+        log: where they log.
     """
 
     def __init__(
@@ -37,7 +39,9 @@ class App:
         handlers: dict[str, Handler],
         files: StaticFiles,
         store: SqliteStore,
+        log: Log,
     ) -> None:
+        self._log = log
         self._store = store
         self._router = router
         self._events = events
@@ -71,7 +75,7 @@ class App:
         if event is None:
             return self._refuse(errors.Unauthenticated())
         if self._workers is None:
-            self._workers = Workers(asyncio.get_running_loop(), self._store)
+            self._workers = Workers(asyncio.get_running_loop(), self._store, self._log)
         function = match.route.function
         call = self._workers.call(self._handlers[function.name], event, blocking=function.blocking)
         try:

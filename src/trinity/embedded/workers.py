@@ -14,6 +14,7 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any
 
+from trinity.common.telemetry import Log
 from trinity.infrastructure.sqlite.store import SqliteStore
 from trinity.ports import Unavailable
 
@@ -29,14 +30,21 @@ class Workers:
     Args:
         loop: where results are wanted.
         store: where the functions write.
+        log: where they log.
         threads: how many blocking calls may run at once; threads start when they are needed.
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, store: SqliteStore, *, threads: int = 32
+        self,
+        loop: asyncio.AbstractEventLoop,
+        store: SqliteStore,
+        log: Log,
+        *,
+        threads: int = 32,
     ) -> None:
         self._loop = loop
         self._store = store
+        self._log = log
         self._most = threads
         self._quick: SimpleQueue[_Job | None] = SimpleQueue()
         self._blocking: SimpleQueue[_Job | None] = SimpleQueue()
@@ -92,6 +100,7 @@ class Workers:
             futures = [future for _, _, future in jobs]
             self._done.extend((f, result, None) for f, result in zip(futures, results, strict=True))
         self._wake_up()
+        self._log.flush()
 
     def _run_blocking(self) -> None:
         while (job := self._blocking.get()) is not None:
@@ -102,6 +111,7 @@ class Workers:
                 self._done.append((future, None, error))
             self._loop.call_soon_threadsafe(self._finished)
             self._wake_up()
+            self._log.flush()
 
     def _finished(self) -> None:
         self._running -= 1

@@ -1,0 +1,76 @@
+// Which page to show for an address, and moving between them without loading anew.
+
+import { api, me, onSession, session } from './api.js';
+import { account, create, invited, reset, start, stuck } from './home.js';
+import { openRoom } from './room.js';
+import { button, el } from './ui.js';
+import { sendLeftovers } from './votes.js';
+
+const main = document.getElementById('main');
+let leave = () => {};
+let turn = 0;
+
+function show(view, title) {
+  document.title = title ? `${title} · Trinity` : 'Trinity';
+  main.replaceChildren(view);
+  scrollTo(0, 0);
+}
+
+/** Move to another address of this page. */
+function go(address, { replace = false } = {}) {
+  history[replace ? 'replaceState' : 'pushState'](null, '', address);
+  route({ moved: true });
+}
+
+async function route({ moved = false } = {}) {
+  leave();
+  leave = () => {};
+  turn += 1;
+  const mine = turn;
+  const hash = new URLSearchParams(location.hash.slice(1));
+  const code = location.pathname.match(/^\/r\/([^/]+)$/)?.[1];
+  document.body.classList.toggle('in-room', Boolean(code));
+  if (code) await room(decodeURIComponent(code), mine);
+  else if (hash.get('reset')) show(reset(hash.get('reset'), go), 'New password');
+  else if (hash.has('new')) show(create(go), 'Open a room');
+  else if (hash.has('account')) show(account(go), 'Account');
+  else show(start(go));
+  // Whoever moved here with a screen reader hears where here is.
+  if (moved && mine === turn) main.querySelector('h1')?.focus({ preventScroll: true });
+}
+
+async function room(code, mine) {
+  if (!session()) return show(invited(code, go, () => go(location.pathname, { replace: true })), 'Invitation');
+  show(el('p', { class: 'loading', role: 'status', text: 'Opening the room …' }), code);
+  try {
+    const joined = await api('POST', '/api/rooms/join', { code });
+    if (mine !== turn) return undefined;
+    const { view, stop } = await openRoom(joined, go);
+    if (mine !== turn) return stop();
+    leave = stop;
+    return show(view, joined.name);
+  } catch (problem) {
+    if (mine !== turn) return undefined;
+    if (problem.sessionOver) return show(invited(code, go, () => go(location.pathname, { replace: true })), 'Invitation');
+    return show(stuck(go, 'This room did not open', problem.message,
+      problem.temporary && button('Try again', () => route(), { kind: 'strong' })), 'Room');
+  }
+}
+
+document.addEventListener('click', (event) => {
+  const link = event.target.closest('a[href^="/"]');
+  if (!link || event.defaultPrevented || event.ctrlKey || event.metaKey || event.shiftKey || link.target) return;
+  event.preventDefault();
+  go(link.getAttribute('href'));
+});
+addEventListener('popstate', () => route());
+
+// Signed out in another tab, or the session ended: start over where we are.
+let known = me()?.id;
+onSession(() => {
+  if (known && !session()) queueMicrotask(() => route());
+  known = me()?.id;
+});
+
+route();
+if (me()) sendLeftovers(me().id).catch(() => {}); // whatever stays is kept for the next visit

@@ -1,0 +1,454 @@
+// A room: its deck, its group, its results, and what happens in it while it is open on the screen.
+
+import { Problem, api, me } from './api.js';
+import { card, draggable } from './card.js';
+import { Group } from './group.js';
+import { celebrate } from './match.js';
+import { drawResults } from './results.js';
+import { announce, button, calm, copy, el, icon, logo, plural, setOffline, toast } from './ui.js';
+import { VoteQueue } from './votes.js';
+
+const AHEAD = 10; // cards asked for at once
+const LOW = 5; // cards left when more are asked for
+const POLL_MS = 1500;
+const POLL_HIDDEN_MS = 20_000;
+const POLL_FAILING_MS = 15_000;
+
+const KEYS = { ArrowLeft: 'no', ArrowRight: 'yes', ArrowUp: 'super', ArrowDown: 'veto', Backspace: 'undo', u: 'undo' };
+const AWAY = { no: [-1.4, 0.1], yes: [1.4, 0.1], super: [0, -1.3], veto: [0, 1.3] };
+const SAID = { no: 'No', yes: 'Yes', super: 'Super', veto: 'Veto' };
+
+/** Build the page of a room. Resolves to its view and a function that stops everything it started. */
+export async function openRoom(room, go) {
+  const page = new RoomPage(room, go);
+  await page.begin();
+  return { view: page.view, stop: () => page.stop() };
+}
+
+class RoomPage {
+  constructor(room, go) {
+    this.room = room;
+    this.go = go;
+    this.path = `/api/rooms/${room.id}`;
+    this.me = me().id;
+    this.stopped = new AbortController();
+    this.cards = []; // what I see next, the first one on top
+    this.past = []; // my votes of this visit, for undo
+    this.voted = new Set(); // titles that /next may still show because a vote is on its way
+    this.celebrated = new Set(room.matches.map((match) => match.titleId));
+    this.exhausted = false;
+    this.failures = 0;
+    this.votes = new VoteQueue(this.me, room.id, {
+      accepted: (matches) => this.matched(matches),
+      refused: (problem, count) => this.refused(problem, count),
+      changed: (count, failing) => this.showWaiting(count, failing),
+    });
+    Object.entries(this.votes.waiting).forEach(([id, choice]) => { if (choice !== 'undo') this.voted.add(id); });
+    this.progress = this.myMember.progress + this.voted.size;
+    this.lobby = this.others.length === 0 && this.progress === 0 && room.state === 'open';
+    this.build();
+  }
+
+  get myMember() { return this.room.members.find((member) => member.userId === this.me) ?? { progress: 0 }; }
+  get present() { return this.room.members.filter((member) => member.active); }
+  get others() { return this.present.filter((member) => member.userId !== this.me); }
+  get open() { return this.room.state === 'open'; }
+
+  async begin() {
+    await this.catchUp();
+    this.refreshRoom().catch(() => {});
+    this.votes.flush();
+    await this.fill().catch(() => {});
+    this.select(this.open ? 'swipe' : 'results');
+    addEventListener('keydown', (event) => this.key(event), { signal: this.stopped.signal });
+    document.addEventListener('visibilitychange', () => this.wake?.(), { signal: this.stopped.signal });
+    addEventListener('online', () => this.wake?.(), { signal: this.stopped.signal });
+    this.poll();
+  }
+
+  stop() {
+    this.stopped.abort();
+    this.wake?.();
+    this.votes.stop();
+    setOffline('');
+    document.querySelector('dialog.match')?.close();
+  }
+
+  // ---- building
+
+  build() {
+    this.title = el('h1', { tabindex: '-1', dir: 'auto' });
+    this.code = el('button', { type: 'button', class: 'button code', on: { click: () => this.invite() } });
+    this.group = new Group(this);
+    this.tabs = {};
+    const tab = (name, text) => {
+      this.tabs[name] = el('button', { type: 'button', class: 'tab', 'data-tab': name, 'aria-pressed': 'false', on: { click: () => this.select(name) }, text });
+      return this.tabs[name];
+    };
+    this.strip = el('div', { class: 'strip' });
+    this.stack = el('div', { class: 'stack-of-cards' });
+    this.choices = el('div', { class: 'choices-bar', role: 'group', 'aria-label': 'Your vote' },
+      this.choice('undo', 'Undo'), this.choice('no', 'No'), this.choice('super', 'Super'), this.choice('yes', 'Yes'), this.choice('veto', 'Veto'));
+    this.stage = el('section', { class: 'stage', 'aria-label': 'Cards' }, this.strip, this.stack, this.choices,
+      el('p', { class: 'keys', 'aria-hidden': 'true' }, ['← no', '→ yes', '↑ super', '↓ veto', 'U undo'].map((text) => el('kbd', { text }))));
+    this.results = el('section', { class: 'results', 'aria-label': 'Results' });
+    this.view = el('div', { class: 'room' },
+      el('header', { class: 'bar' },
+        el('a', { class: 'home', href: '/', 'aria-label': 'Trinity, start page' }, logo()),
+        this.title,
+        this.code),
+      el('nav', { class: 'tabs', 'aria-label': 'Parts of the room' }, tab('swipe', 'Swipe'), tab('group', 'Group'), tab('results', 'Results')),
+      this.stage, this.results, this.group.node);
+    this.drawRoom();
+  }
+
+  choice(name, text) {
+    return el('button', {
+      type: 'button', class: `vote ${name}`, 'data-choice': name, 'aria-keyshortcuts': Object.keys(KEYS).find((key) => KEYS[key] === name),
+      on: { click: () => this.act(name) },
+    }, el('span', { class: 'disc' }, icon(name)), el('span', { class: 'caption', text }));
+  }
+
+  select(name) {
+    this.selected = name;
+    this.view.dataset.tab = name;
+    Object.entries(this.tabs).forEach(([key, tab]) => tab.setAttribute('aria-pressed', String(key === name)));
+    if (name === 'results') drawResults(this);
+    else this.drawStage();
+  }
+
+  drawRoom() {
+    const { room } = this;
+    this.title.textContent = room.name;
+    document.title = `${room.name} · Trinity`;
+    this.code.replaceChildren(icon('share'), el('span', { text: room.code }));
+    this.code.setAttribute('aria-label', `Invite with the code ${[...room.code].join(' ')}`);
+    this.tabs.results.textContent = room.matches.length ? `Results (${room.matches.length})` : 'Results';
+    this.drawProgress();
+    this.group.draw();
+  }
+
+  drawProgress() {
+    const { deckSize } = this.room;
+    const left = Math.max(0, deckSize - this.progress);
+    this.strip.replaceChildren(
+      this.group.faces(),
+      el('span', { class: 'left', text: left ? `${left} of ${deckSize} left` : `All ${deckSize} seen` }));
+    this.group.drawProgress();
+  }
+
+  progressOf(member) {
+    return Math.min(this.room.deckSize, member.userId === this.me ? this.progress : member.progress);
+  }
+
+  // ---- the deck
+
+  /** Ask for what to see next. The card on top and the one below stay; behind them order may change. */
+  async fill() {
+    if (!this.open || this.filling || this.exhausted) return;
+    this.filling = true;
+    try {
+      const { items } = await api('GET', `${this.path}/next?count=${AHEAD + Math.min(40, this.votes.size)}`, undefined, { signal: this.stopped.signal });
+      const shown = this.cards.slice(0, 2);
+      const known = new Set(shown.map((title) => title.id));
+      const fresh = items.filter((title) => !known.has(title.id) && !this.voted.has(title.id));
+      this.cards = [...shown, ...fresh];
+      this.exhausted = !fresh.length && !this.votes.size;
+    } finally {
+      this.filling = false;
+    }
+    this.drawStage();
+  }
+
+  async fillOrExplain() {
+    try {
+      await this.fill();
+    } catch (problem) {
+      if (this.cards.length || this.stopped.signal.aborted) return;
+      this.note('No more cards just now', problem.message, button('Try again', () => this.fillOrExplain(), { kind: 'strong' }));
+    }
+  }
+
+  drawStage() {
+    const swiping = this.open && !this.lobby && this.cards.length > 0;
+    this.view.dataset.stage = swiping ? 'cards' : this.lobby ? 'lobby' : 'note';
+    this.choices.querySelectorAll('button').forEach((node) => {
+      node.disabled = node.dataset.choice === 'undo' ? !this.past.length || !this.open : !swiping;
+    });
+    if (swiping) this.drawCards();
+    else if (!this.open) this.drawOver();
+    else if (this.lobby) this.drawLobby();
+    else if (this.exhausted) this.drawEnd();
+    else this.note('One moment', 'The next cards are on their way.');
+  }
+
+  /** Keep the card elements that stay on the table; add and remove the others. */
+  drawCards() {
+    const wanted = this.cards.slice(0, 2);
+    const at = new Map([...this.stack.querySelectorAll('.card:not(.gone)')].map((node) => [node.dataset.id, node]));
+    [...this.stack.children].forEach((node) => {
+      if (!node.classList.contains('gone') && !wanted.some((title) => at.get(title.id) === node)) node.remove();
+    });
+    wanted.forEach((title, depth) => {
+      let node = at.get(title.id);
+      if (!node) {
+        node = card(title);
+        node.dataset.id = title.id;
+        draggable(node, (choice) => this.act(choice));
+        this.stack.prepend(node);
+      }
+      node.classList.toggle('top', depth === 0);
+      node.toggleAttribute('inert', depth > 0);
+    });
+    const top = wanted[0];
+    if (this.spoken !== top.id) announce([top.title, top.year].filter(Boolean).join(', '));
+    this.spoken = top.id;
+  }
+
+  note(title, text, ...actions) {
+    this.spoken = null;
+    const before = this.stack.querySelector('.note h2')?.textContent;
+    this.stack.querySelectorAll(':scope > :not(.gone)').forEach((node) => node.remove());
+    this.stack.append(el('div', { class: 'note' }, el('h2', { text: title }), el('p', { text }), el('div', { class: 'row' }, actions)));
+    if (before !== title) announce(`${title}. ${text}`);
+  }
+
+  drawLobby() {
+    this.stack.replaceChildren(el('div', { class: 'note lobby' },
+      el('h2', { text: 'Get the others in' }),
+      el('p', { text: 'They open the link, or type this code on the start page.' }),
+      el('p', { class: 'big-code', 'aria-label': `Code ${[...this.room.code].join(' ')}` }, [...this.room.code].map((char) => el('span', { text: char, 'aria-hidden': 'true' }))),
+      this.shareRow(),
+      button('Start swiping', () => this.leaveLobby(), { kind: 'strong wide' })));
+  }
+
+  leaveLobby() {
+    this.lobby = false;
+    this.drawStage();
+  }
+
+  drawEnd() {
+    const behind = this.others.filter((member) => member.progress < this.room.deckSize).map((member) => member.name);
+    const results = button('See the results', () => this.select('results'), { kind: 'strong' });
+    if (this.present.length < 2) this.note('You have seen every card', 'Nobody else is here yet. Invite the others: their votes meet yours.', button('Invite', () => this.invite(), { kind: 'strong', name: 'share' }));
+    else if (behind.length) this.note('You have seen every card', `Still swiping: ${behind.join(', ')}. A match shows up here the moment it happens.`, results);
+    else this.note('Everybody has seen every card', 'The results show what you agreed on, or the best compromise.', results);
+  }
+
+  drawOver() {
+    const text = {
+      decided: ['You have decided', 'This room stopped at its match. The host can open it again for more.'],
+      closed: ['This room is closed', 'The host closed it; its results stay.'],
+      expired: ['This room has expired', 'It took votes for a week; its results stay. The host can open it again.'],
+    }[this.room.state];
+    this.note(...text, button('See the results', () => this.select('results'), { kind: 'strong' }));
+  }
+
+  // ---- voting
+
+  act(choice) {
+    if (choice === 'undo') return this.undo();
+    const title = this.cards[0];
+    if (!title || !this.open || this.lobby) return undefined;
+    this.cards.shift();
+    this.past.push(title);
+    this.voted.add(title.id);
+    this.progress += 1;
+    this.throwAway(choice);
+    announce(`${SAID[choice]}: ${title.title}`);
+    this.votes.put(title.id, choice);
+    this.drawStage();
+    this.drawProgress();
+    if (this.cards.length < LOW) this.fillOrExplain();
+    return undefined;
+  }
+
+  undo() {
+    const title = this.past.pop();
+    if (!title || !this.open) return;
+    this.voted.delete(title.id);
+    this.progress -= 1;
+    this.exhausted = false;
+    this.cards = [title, ...this.cards.filter((other) => other.id !== title.id)];
+    this.votes.put(title.id, 'undo');
+    if (this.selected !== 'swipe') this.select('swipe');
+    this.drawStage();
+    this.drawProgress();
+    this.stack.querySelector('.card.top')?.classList.add('back');
+  }
+
+  /** The next card is there at once; the old one leaves on its own time. */
+  throwAway(choice) {
+    const node = this.stack.querySelector('.card.top');
+    if (!node) return;
+    if (calm()) {
+      node.remove();
+      return;
+    }
+    node.classList.add('gone');
+    node.classList.remove('top');
+    node.dataset.lean = choice;
+    node.setAttribute('inert', '');
+    const [x, y] = AWAY[choice];
+    const from = getComputedStyle(node).transform;
+    node.style.setProperty('--force', 1);
+    node.animate(
+      [{ transform: from, opacity: 1 }, { transform: `translate(${x * 110}%, ${y * 80}%) rotate(${x * 14}deg)`, opacity: 0 }],
+      { duration: 320, easing: 'cubic-bezier(.3,.1,.6,1)', fill: 'forwards' },
+    ).finished.then(() => node.remove(), () => node.remove());
+  }
+
+  key(event) {
+    const choice = KEYS[event.key];
+    const busy = event.target.closest?.('input, textarea, select, [contenteditable]') || document.querySelector('dialog[open]');
+    if (!choice || busy || event.repeat || event.ctrlKey || event.metaKey || event.altKey || !this.stage.offsetParent) return;
+    if (this.view.dataset.stage !== 'cards' && choice !== 'undo') return;
+    event.preventDefault();
+    this.act(choice);
+  }
+
+  refused(problem, count) {
+    toast(`${plural(count, 'vote')} did not count. ${problem.message}`, 'bad');
+    this.refreshRoom().catch(() => {});
+    if (problem.code === 'not_a_member' || problem.code === 'room_not_found') this.out(problem);
+  }
+
+  showWaiting(count, failing) {
+    const kept = count ? ` ${plural(count, 'vote')} kept here until it is back.` : '';
+    setOffline(failing || this.failures > 1 ? `No connection.${kept}` : '');
+    if (!failing && !count && !this.cards.length && !this.exhausted) this.fillOrExplain();
+  }
+
+  // ---- what happens in the room
+
+  /** Read the log to its end; what is in it has happened before we came. */
+  async catchUp() {
+    this.cursor = '0';
+    for (;;) {
+      const { items, cursor } = await api('GET', `${this.path}/events?limit=500&after=${this.cursor}`);
+      this.cursor = cursor;
+      if (items.length < 500) return;
+    }
+  }
+
+  async poll() {
+    const { signal } = this.stopped;
+    while (!signal.aborted) {
+      await this.pause();
+      if (signal.aborted) return;
+      try {
+        const { items, cursor } = await api('GET', `${this.path}/events?after=${this.cursor}`, undefined, { signal });
+        this.cursor = cursor;
+        if (this.failures) {
+          this.failures = 0;
+          this.votes.flush();
+          this.showWaiting(this.votes.size, false);
+        }
+        await this.happened(items);
+      } catch (problem) {
+        if (signal.aborted) return;
+        if (!(problem instanceof Problem)) throw problem;
+        if (['not_a_member', 'room_not_found'].includes(problem.code)) return void this.out(problem);
+        if (problem.sessionOver) return;
+        this.failures += 1;
+        this.showWaiting(this.votes.size, this.failures > 1);
+      }
+    }
+  }
+
+  /** Wait until it is time to look again, or until something wakes us. */
+  pause() {
+    const failing = this.failures ? Math.min(POLL_FAILING_MS, POLL_MS * 2 ** this.failures) : POLL_MS;
+    const wait = document.hidden ? Math.max(POLL_HIDDEN_MS, failing) : failing;
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, wait);
+      this.wake = () => { clearTimeout(timer); resolve(); };
+    });
+  }
+
+  async happened(events) {
+    const names = new Map(this.room.members.map((member) => [member.userId, member.name]));
+    let look = false;
+    for (const { type, actorId, data } of events) {
+      if (type === 'progress') this.progressed(data.progress);
+      else look = true;
+      if (type === 'memberJoined' && data.userId !== this.me) toast(`${data.name} is here.`);
+      if (type === 'memberLeft' && data.userId !== this.me) {
+        toast(`${names.get(data.userId) ?? 'Somebody'} ${data.removed ? 'was removed' : 'left'}.`);
+      }
+      if (type === 'roomClosed' && actorId !== this.me) toast('The host closed the room.');
+      if (type === 'roomUpdated' && data.rule && this.room.hostId !== this.me) toast('The host changed the rule.');
+      if (type === 'roomUpdated' && data.eased) toast('The rule was eased: fewer of you have to agree now.');
+    }
+    if (look) await this.refreshRoom();
+    const matches = events.filter((event) => event.type === 'matchFound').map((event) => event.data);
+    if (matches.length) this.matched(matches, { looked: true });
+    if (events.length && this.selected === 'results') drawResults(this);
+    else if (this.view.dataset.stage === 'note' && events.length) {
+      this.exhausted = false; // a veto that was taken back brings a card back
+      this.fillOrExplain();
+    }
+  }
+
+  progressed(counts) {
+    this.room.members.forEach((member) => { member.progress = counts[member.userId] ?? member.progress; });
+    if (!this.votes.size) this.progress = Math.max(this.progress, this.myMember.progress); // another device of mine
+    this.drawProgress();
+    if (this.exhausted && this.selected === 'swipe') this.drawStage();
+  }
+
+  async refreshRoom() {
+    const wasOpen = this.open;
+    this.room = await api('GET', this.path, undefined, { signal: this.stopped.signal });
+    if (this.lobby && this.others.length) this.lobby = false;
+    if (!wasOpen && this.open) this.exhausted = false;
+    this.drawRoom();
+    if (this.selected) this.drawStage();
+    if (!wasOpen && this.open) this.fillOrExplain();
+  }
+
+  async matched(matches, { looked = false } = {}) {
+    const fresh = matches.filter((match) => !this.celebrated.has(match.titleId));
+    fresh.forEach((match) => this.celebrated.add(match.titleId));
+    if (!fresh.length) return;
+    if (!looked) await this.refreshRoom().catch(() => {}); // is the room decided now?
+    for (const match of fresh) {
+      await celebrate(match, this);
+      if (this.stopped.signal.aborted) return;
+    }
+  }
+
+  // ---- people
+
+  get link() { return this.room.joinUrl; }
+
+  shareRow() {
+    return el('div', { class: 'row share' },
+      button('Copy the link', async () => {
+        toast(await copy(this.link) ? 'The link is copied.' : `Copy it by hand: ${this.link}`);
+      }, { name: 'copy' }),
+      navigator.share && button('Share', () => this.shareNatively(), { name: 'share' }));
+  }
+
+  async shareNatively() {
+    try {
+      await navigator.share({ title: this.room.name, text: `Join me in Trinity, code ${this.room.code}`, url: this.link });
+    } catch (error) {
+      if (error.name !== 'AbortError') toast(await copy(this.link) ? 'The link is copied.' : this.link);
+    }
+  }
+
+  async invite() {
+    if (navigator.share) return this.shareNatively();
+    toast(await copy(this.link) ? 'The link is copied: send it to the others.' : `Send this link to the others: ${this.link}`);
+    return undefined;
+  }
+
+  /** No member any more: say why, and go. */
+  out(problem) {
+    if (this.stopped.signal.aborted) return;
+    this.stop();
+    toast(problem.code === 'not_a_member' ? 'You are not in this room any more.' : 'The host deleted this room.', 'bad');
+    this.go('/');
+  }
+}

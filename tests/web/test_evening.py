@@ -1,0 +1,152 @@
+"""Whole evenings, in real browsers."""
+
+from collections.abc import Callable
+
+from playwright.sync_api import Page, expect
+
+from tests.web.conftest import DESKTOP, PHONE, Person
+
+HOSTILE = "<img src=x onerror=alert(1)>"
+LIST = ["Pizza", "Ramen", "Tacos"]
+
+Make = Callable[..., Person]
+
+
+def open_room(page: Page, site: str, *, host: str, entries: list[str], room: str) -> str:
+    """Open a room with an own list, from the start page on; return its link."""
+    page.goto(site)
+    page.get_by_label("Your name").fill(host)
+    page.get_by_role("button", name="Open a room").click()
+    page.get_by_label("Own list").check()
+    page.get_by_label("Entries").fill("\n".join(entries))
+    page.get_by_label("Name (optional)").fill(room)
+    page.get_by_role("button", name="Open the room").click()
+    expect(page.get_by_role("heading", name="Get the others in")).to_be_visible()
+    return page.url
+
+
+def join(page: Page, link: str, *, name: str) -> None:
+    page.goto(link)
+    page.get_by_label("Your name").fill(name)
+    page.get_by_role("button", name="Join the room").click()
+    expect(top_card(page)).to_be_visible()
+
+
+def top_card(page: Page):
+    return page.locator(".card.top")
+
+
+def top_title(page: Page) -> str:
+    return top_card(page).get_by_role("heading").inner_text()
+
+
+def vote(page: Page, choice: str) -> None:
+    page.get_by_role("group", name="Your vote").get_by_role("button", name=choice).click()
+
+
+def test_two_people_find_what_both_want(site: str, person: Make) -> None:
+    host, guest = person(DESKTOP), person(PHONE)
+    link = open_room(host.page, site, host="Ana", entries=LIST, room="Dinner")
+    join(guest.page, link, name="Ben")
+    expect(host.page.get_by_text("Ben is here.")).to_be_visible()
+    expect(top_card(host.page)).to_be_visible()
+
+    # Ana wants the second card only, by keyboard; the next card is there at once.
+    first = top_title(host.page)
+    host.page.keyboard.press("ArrowLeft")
+    expect(top_card(host.page)).not_to_have_attribute("aria-label", first)
+    wanted = top_title(host.page)
+    host.page.keyboard.press("ArrowRight")
+    expect(host.page.get_by_text("1 of 3 left")).to_be_visible()
+
+    # Ben, by buttons, changes his mind about the first card and likes what Ana likes.
+    vote(guest.page, "No")
+    vote(guest.page, "Undo")
+    while top_title(guest.page) != wanted:
+        vote(guest.page, "No")
+    vote(guest.page, "Yes")
+
+    for someone, agreed in ((host, "you and Ben"), (guest, "Ana and you")):
+        match = someone.page.get_by_role("dialog")
+        expect(match.get_by_role("heading", name=wanted)).to_be_visible()
+        expect(match).to_contain_text(f"All of you said yes: {agreed}.")
+        match.get_by_role("button", name="See the results").click()
+        results = someone.page.get_by_role("region", name="Results")
+        expect(results.get_by_role("heading", name="You agreed on this")).to_be_visible()
+        expect(results.get_by_role("heading", name=wanted)).to_be_visible()
+        expect(results).to_contain_text("Ana and Ben said yes.")
+
+
+def test_names_and_entries_are_text(site: str, person: Make) -> None:
+    host, guest = person(DESKTOP), person(PHONE)
+    link = open_room(
+        host.page,
+        site,
+        host="<b>Ana</b>",
+        entries=[HOSTILE, "<script>alert(1)</script>"],
+        room=HOSTILE,
+    )
+    join(guest.page, link, name=HOSTILE)
+    expect(host.page.get_by_text(f"{HOSTILE} is here.")).to_be_visible()
+    for page in (host.page, guest.page):
+        expect(page.get_by_role("heading", level=1)).to_have_text(HOSTILE)
+        expect(page.locator("img, main script, b")).to_have_count(0)
+    while top_title(guest.page) != HOSTILE:
+        vote(guest.page, "No")
+    vote(guest.page, "Yes")
+    while top_title(host.page) != HOSTILE:
+        vote(host.page, "No")
+    vote(host.page, "Super")
+    for page in (host.page, guest.page):
+        expect(page.get_by_role("dialog").get_by_role("heading", name=HOSTILE)).to_be_visible()
+        page.get_by_role("dialog").get_by_role("button", name="See the results").click()
+        expect(page.get_by_role("region", name="Results")).to_contain_text(HOSTILE)
+        expect(page.locator("img, main script, b")).to_have_count(0)
+
+
+def test_votes_without_a_network_arrive_later(site: str, person: Make) -> None:
+    host, guest = person(DESKTOP), person(PHONE)
+    link = open_room(host.page, site, host="Ana", entries=LIST, room="Far away")
+    join(guest.page, link, name="Ben")
+    expect(top_card(host.page)).to_be_visible()
+
+    guest.context.set_offline(True)
+    wanted = top_title(guest.page)
+    vote(guest.page, "Yes")
+    vote(guest.page, "No")
+    expect(guest.page.get_by_text("No connection. 2 votes kept here")).to_be_visible()
+    expect(guest.page.get_by_text("1 of 3 left")).to_be_visible()
+    guest.context.set_offline(False)
+    expect(guest.page.get_by_text("No connection.")).to_be_hidden()
+    expect(host.page.get_by_role("listitem").filter(has_text="Ben")).to_contain_text("2/3")
+    # Being offline is what the browser may complain about here, and nothing else.
+    assert all("ERR_INTERNET_DISCONNECTED" in each for each in guest.complaints)
+    guest.complaints.clear()
+
+    while top_title(host.page) != wanted:
+        vote(host.page, "No")
+    vote(host.page, "Yes")
+    expect(guest.page.get_by_role("dialog").get_by_role("heading", name=wanted)).to_be_visible()
+
+
+def test_nothing_is_wider_than_a_small_phone(site: str, person: Make) -> None:
+    host = person({**PHONE, "viewport": {"width": 320, "height": 568}})
+    long = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft"
+    link = open_room(host.page, site, host="A" * 40, entries=[long, "Short"], room=long)
+    host.page.get_by_role("button", name="Start swiping").click()
+    expect(top_card(host.page)).to_be_visible()
+
+    def fits(where: str) -> None:
+        widths = host.page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+        assert widths[0] <= 320, f"{where}: {widths}"
+
+    fits("a card")
+    for tab in ("Group", "Results"):
+        host.page.get_by_role("button", name=tab).click()
+        fits(tab)
+    for address in ("/", "/#new", "/#account", "/#reset=x", "/r/222222"):
+        host.page.goto(site + address)
+        expect(host.page.get_by_role("heading", level=1)).to_be_visible()
+        fits(address)
+    assert link.startswith(site)
+    host.complaints.clear()  # the last address leads nowhere, on purpose

@@ -7,13 +7,13 @@ of the plan, after a warm-up with others.
 
 from __future__ import annotations
 
-import asyncio
+import gc
 import json
 import os
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -65,20 +65,16 @@ def cpu_us(work: Callable[[], object], count: int) -> float:
     return 1e6 * (time.process_time() - before) / count
 
 
-class TimedTable:
-    """A `Table` that adds up the CPU time its callers' threads spend in it.
+class Timed:
+    """Adds up the CPU time that this thread spends in the methods of an object."""
 
-    With group commit a thread may write for others; over all threads the sum is right.
-    """
-
-    def __init__(self, table: Any) -> None:
-        self._table = table
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
         self.seconds: dict[str, float] = {}
         self.calls: dict[str, int] = {}
-        self._lock = threading.Lock()
 
     def __getattr__(self, name: str) -> Any:
-        method = getattr(self._table, name)
+        method = getattr(self._inner, name)
 
         def timed(*args: Any, **kwargs: Any) -> Any:
             before = time.thread_time()
@@ -86,9 +82,8 @@ class TimedTable:
                 return method(*args, **kwargs)
             finally:
                 spent = time.thread_time() - before
-                with self._lock:
-                    self.seconds[name] = self.seconds.get(name, 0.0) + spent
-                    self.calls[name] = self.calls.get(name, 0) + 1
+                self.seconds[name] = self.seconds.get(name, 0.0) + spent
+                self.calls[name] = self.calls.get(name, 0) + 1
 
         setattr(self, name, timed)
         return timed
@@ -106,13 +101,19 @@ def parts(plan: Path) -> tuple[Any, list[Any], Callable[[Any, bytes], Any]]:
     from trinity.embedded.gateway import Events, Router
     from trinity.topology import FUNCTIONS
 
-    services = Services(from_environment(os.environ))
+    class TimedServices(Services):
+        @cached_property
+        def table(self) -> Any:
+            return Timed(super().table)
+
+    services = TimedServices(from_environment(os.environ))
     use(services)
     router = Router(FUNCTIONS)
     events = Events(Authorizer(services.keys, services.settings.issuer))
 
     def make(scope: Any, body: bytes) -> Any:
-        event = events.make(scope, router.find(scope["method"], scope["raw_path"].decode()), body)
+        match: Any = router.find(scope["method"], scope["raw_path"].decode())
+        event = events.make(scope, match, body)
         if event is None:
             raise RuntimeError("the token of the plan is not valid")
         return event
@@ -127,51 +128,52 @@ def gateway(plan: Path) -> dict[str, Any]:
     return {"gateway_us": cpu_us(lambda: [make(*one) for one in asked], VOTES)}
 
 
-def handler(plan: Path, threads: int) -> dict[str, Any]:
-    """The function on ready events, and within it the store; then the pumps on what it wrote."""
+def function(plan: Path, batch: int) -> dict[str, Any]:
+    """The function on ready events, in batches that share a commit; within it, the store.
+
+    Then the pumps, on the changes that those votes made.
+    """
     services, events, _ = parts(plan)
+    from trinity.embedded import server
     from trinity.embedded.pumps import StreamPump
-    from trinity.embedded.server import _SWITCH_INTERVAL_S
     from trinity.handlers.votes.cast import handler as cast
     from trinity.openapi import load
     from trinity.topology import FUNCTIONS
 
-    sys.setswitchinterval(_SWITCH_INTERVAL_S)
-    table = TimedTable(services.table)
-    services._built["table"] = table
-    # the port is looked up by its attribute, which is a property of the class
-    type(services).table = property(lambda _: table)  # type: ignore[assignment,method-assign]
+    # the collector as the server sets it
+    gc.freeze()
+    gc.set_threshold(getattr(server, "_COLLECT_AFTER", gc.get_threshold()[0]))
+    table = services.table
+    in_calls = 0.0
 
     def vote(event: Any) -> None:
+        nonlocal in_calls
+        before = time.thread_time()
         answer = cast(event, None)
+        in_calls += time.thread_time() - before
         if answer["statusCode"] != 200:
             raise RuntimeError(f"a vote answered {answer}")
 
-    def by(number: int) -> None:
-        for event in events[WARM_UP + number :: threads]:
-            vote(event)
+    def vote_all(some: list[Any]) -> None:
+        for first in range(0, len(some), batch):
+            services.store.together([partial(vote, e) for e in some[first : first + batch]])
+            services.log.flush()
 
-    def all_votes() -> None:
-        if threads == 1:
-            by(0)
-            return
-        pool = [threading.Thread(target=by, args=(number,)) for number in range(threads)]
-        for thread in pool:
-            thread.start()
-        for thread in pool:
-            thread.join()
-
-    for event in events[:WARM_UP]:
-        vote(event)
+    vote_all(events[:WARM_UP])
     table.reset()
-    commits, started = services.store.commits, time.perf_counter()
-    total = cpu_us(all_votes, VOTES)
+    in_calls = 0.0
+    started = time.perf_counter()
+    total = cpu_us(lambda: vote_all(events[WARM_UP:]), VOTES)
     wall = time.perf_counter() - started
+    in_table = 1e6 * sum(table.seconds.values()) / VOTES
+    outside = total - 1e6 * in_calls / VOTES  # the commit, mostly
     result = {
-        "handler_us": total,
-        "store_us": {name: 1e6 * spent / VOTES for name, spent in table.seconds.items()},
+        "total_us": total,
+        "function_us": 1e6 * in_calls / VOTES - in_table,
+        "store_us": in_table + outside,
+        "store_us_by_call": {name: 1e6 * spent / VOTES for name, spent in table.seconds.items()}
+        | {"commit": outside},
         "store_calls_per_vote": {name: calls / VOTES for name, calls in table.calls.items()},
-        "votes_per_commit": VOTES / max(1, services.store.commits - commits),
         "votes_per_second": VOTES / wall,
     }
 
@@ -199,32 +201,6 @@ def handler(plan: Path, threads: int) -> dict[str, Any]:
     # they start at the room's creation, so the warm-up votes and the joins are in it, too
     result["pumps_us"] = cpu_us(catch_up, VOTES + WARM_UP)
     return result
-
-
-def workers() -> dict[str, Any]:
-    """Handing a call from the loop to a thread and its result back, 64 at a time."""
-    import uvloop
-
-    from trinity.embedded.server import _SWITCH_INTERVAL_S
-    from trinity.embedded.workers import Workers
-
-    sys.setswitchinterval(_SWITCH_INTERVAL_S)
-    calls = 20_000
-
-    async def connection(pool: Any, count: int) -> None:
-        for _ in range(count):
-            await pool.call(lambda _event, _context: None, None, None)
-
-    async def main() -> float:
-        pool = Workers(asyncio.get_running_loop())
-        await asyncio.gather(*(connection(pool, 10) for _ in range(64)))
-        before = time.process_time()
-        await asyncio.gather(*(connection(pool, calls // 64) for _ in range(64)))
-        spent = time.process_time() - before
-        pool.stop()
-        return 1e6 * spent / (calls // 64 * 64)
-
-    return {"workers_us": uvloop.run(main())}
 
 
 def http(port: int) -> None:
@@ -266,10 +242,8 @@ def main() -> None:
             return
         case "gateway":
             result = gateway(plan)
-        case "handler":
-            result = handler(plan, int(sys.argv[4]))
         case _:
-            result = workers()
+            result = function(plan, int(sys.argv[4]))
     out.write_text(json.dumps(result))
 
 

@@ -21,31 +21,28 @@ from bench.votes import one_run
 
 CONNECTIONS = 64
 SECONDS = 3
+BATCH = 32  # assumed: half of the connections wait while the other half is being answered
 
 
 def measure(target: Target, seeds: Seeds, work: Path, shuffle: random.Random) -> dict[str, Any]:
     whole = one_run(target, seeds, work, CONNECTIONS, SECONDS, shuffle)
     gateway = run_part(target, seeds, work, shuffle, "gateway")
-    alone = run_part(target, seeds, work, shuffle, "handler", "1")
-    together = run_part(target, seeds, work, shuffle, "handler", str(CONNECTIONS))
-    workers = run_part(target, seeds, work, shuffle, "workers")
+    alone = run_part(target, seeds, work, shuffle, "function", "1")
+    together = run_part(target, seeds, work, shuffle, "function", str(BATCH))
     http = run_http(target, seeds, work, shuffle)
 
-    store_alone = sum(alone["store_us"].values())
-    store_together = sum(together["store_us"].values())
     parts = [
         ("HTTP: uvicorn, httptools, an application that does nothing", http, "wrk, 64 conns"),
         ("gateway: route, token look-up, event", gateway["gateway_us"], "one thread"),
-        ("hand-over to a thread and back", workers["workers_us"], "64 at once"),
-        ("function without store", alone["handler_us"] - store_alone, "one thread"),
-        ("store: write with group commit, reads", store_together, "64 threads"),
+        ("function without store", together["function_us"], "one thread"),
+        ("store", together["store_us"], f"one thread, {BATCH} votes a commit"),
         ("pumps: change feed to room events", together["pumps_us"], "after the votes"),
     ]
     total = whole["cpu_us_per_request"]
     rows = [{"layer": name, "cpu_us": round(us, 1), "how": how} for name, us, how in parts]
     rows.append(
         {
-            "layer": "rest: threads in each other's way",
+            "layer": "rest: hand-over, threads in each other's way",
             "cpu_us": round(total - sum(us for _, us, _ in parts), 1),
             "how": "difference",
         }
@@ -54,15 +51,8 @@ def measure(target: Target, seeds: Seeds, work: Path, shuffle: random.Random) ->
     return {
         "votes": VOTES,
         "layers": rows,
-        "extra": {
-            "function_and_store_one_thread_us": round(alone["handler_us"], 1),
-            "function_and_store_64_threads_us": round(together["handler_us"], 1),
-            "store_one_thread_us": round(store_alone, 1),
-            "store_us_by_call": alone["store_us"],
-            "store_calls_per_vote": alone["store_calls_per_vote"],
-            "votes_per_commit_64_threads": round(together["votes_per_commit"], 1),
-            "votes_per_second_64_threads": round(together["votes_per_second"], 1),
-        },
+        "batched": together,
+        "one_by_one": alone,
         "whole": whole,
     }
 

@@ -4,7 +4,7 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help run demo test check fix openapi catalogue bench lock clean
+.PHONY: help run demo test check fix docs catalogue bench lock clean
 
 help: ## say what there is
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -31,6 +31,7 @@ check: $(VENV)/dev.stamp ## format, lint, types, arrows, unit tests: seconds, ch
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/python tools/write_docs.py --check
 	$(BIN)/pytest tests/unit
 
 test: check chromium ## everything, with nothing skipped
@@ -44,8 +45,8 @@ fix: $(VENV)/dev.stamp ## format, and mend what can be mended
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-openapi: $(VENV)/run.stamp ## write schema/openapi.json anew
-	$(BIN)/trinity openapi > schema/openapi.json
+docs: $(VENV)/run.stamp ## write schema/openapi.json and the reference pages anew
+	$(BIN)/python tools/write_docs.py
 
 catalogue: $(VENV)/dev.stamp ## build the shipped list of films anew
 	$(BIN)/python -m pip install -q --require-hashes -r requirements/catalogue.lock

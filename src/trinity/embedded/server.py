@@ -83,6 +83,7 @@ def serve(services: Services, announce: Callable[[str, int], None]) -> None:
             server_header=False,
             proxy_headers=bool(settings.trusted_proxies),
             forwarded_allow_ips=settings.trusted_proxies or None,
+            timeout_keep_alive=75,
             timeout_graceful_shutdown=10,
         )
     )

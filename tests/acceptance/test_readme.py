@@ -12,7 +12,7 @@ README = Path(__file__).resolve().parents[2] / "README.md"
 def test_the_tour_of_the_readme_ends_with_a_match(host: Host) -> None:
     tour = re.search(r"<!-- tour.*?-->\n```sh\n(.*?)```", README.read_text(), re.DOTALL)
     assert tour is not None
-    script = "set -euo pipefail\n" + tour[1].replace("http://127.0.0.1:8000", host.url)
+    script = "set -euo pipefail\n" + tour[1].replace("http://127.0.0.1:8000", host.client.base_url)
     done = subprocess.run(
         ["bash", "-c", script], capture_output=True, text=True, timeout=30, check=False
     )

@@ -2,8 +2,8 @@
 
 Texts may refer to what a scenario has made so far: `{ana}` is her user id, `{ana.token}` her access
 token, `{r1}` the id of a room, `{r1.code}` its code, `{r1.jaws}` the id of a title of its deck,
-`{page.items.0.id}` a piece of an answer that was kept with `did(..., keep="page")`, and `{page.all}`
-all of it; `{when.id}` is a piece of the answer to the request in question.
+`{page.items.0.id}` a piece of an answer that was kept with `did(..., keep="page")`, and
+`{page.all}` the whole of it; `{when.id}` is a piece of the answer to the request in question.
 """
 
 import dataclasses

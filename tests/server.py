@@ -5,6 +5,7 @@ import http.client
 import json as jsonlib
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -197,6 +198,7 @@ class Server:
         def announced() -> str | None:
             written = self._log_path.read_bytes()[begin:].decode(errors="replace")
             if process.poll() is not None:
+                self._process = None
                 raise AssertionError(f"the server ended with {process.returncode}:\n{written}")
             found = _ANNOUNCED.search(written)
             return found[1] if found else None
@@ -211,12 +213,12 @@ class Server:
 
         eventually(healthy, "the server is healthy", within_s=_STARTS_WITHIN_S)
 
-    def stop(self) -> int:
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Ask it to end, wait, and return its exit status; kill it if it does not."""
         if self._process is None:
             raise AssertionError("the server was not started")
         process, self._process = self._process, None
-        process.terminate()
+        process.send_signal(number)
         try:
             return process.wait(_STOPS_WITHIN_S)
         except subprocess.TimeoutExpired:

@@ -2,6 +2,7 @@
 
 import sqlite3
 import threading
+from contextlib import nullcontext
 
 import pytest
 
@@ -64,7 +65,7 @@ def test_a_read_that_a_commit_overtakes_does_not_bring_the_old_item_back(tmp_pat
     assert done.wait(BOUND_S)
     seen = store.table.get(KEY, consistent=True)
     assert (None if seen is None else seen["n"]) == (None if removed else 2)
-    with pytest.raises(ConditionFailed) if not removed else _nothing():
+    with pytest.raises(ConditionFailed) if not removed else nullcontext():
         store.table.put({"PK": "A", "SK": "1", "n": 3}, when=Absent("PK"))
     store.close()
 
@@ -86,14 +87,6 @@ def _at_the_end_of_the_next_commit(store, may_go_on, done):
     else:
         store._remember = remember_and_let_go
     return overtaken
-
-
-class _nothing:
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        return False
 
 
 def test_what_could_not_be_committed_is_neither_read_nor_acknowledged(store):

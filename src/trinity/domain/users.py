@@ -18,6 +18,8 @@ class User(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename
 
     Attributes:
         password_hash: argon2id, in its own encoding with its parameters.
+        sessions_from: sessions that began earlier are over, since the password was changed then.
+        kept_session: the one session that goes on all the same: the one that changed it.
     """
 
     id: UserId
@@ -26,6 +28,8 @@ class User(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename
     email: str | None = None
     password_hash: str | None = None
     avatar_url: str | None = None
+    sessions_from: Millis = Millis(0)
+    kept_session: str | None = None
 
     @property
     def guest(self) -> bool:

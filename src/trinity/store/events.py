@@ -36,7 +36,8 @@ EventType = Literal[
 ]
 
 _ATTEMPTS = 20
-_LONGEST_APPEND = 90  # a transaction has at most 100 actions
+MOST_AT_ONCE = 90
+"""Events of one append; a transaction has at most 100 actions."""
 
 
 class Draft(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -88,8 +89,8 @@ def append(
     extend: Callable[[Head], tuple[Head, Sequence[Draft]] | None],
     *,
     expires: int,
-) -> None:
-    """Add events to a room's log.
+) -> bool:
+    """Add events to a room's log; tell whether there was anything to add.
 
     Args:
         table: the table.
@@ -107,10 +108,10 @@ def append(
         old = head(table, room)
         extension = extend(old)
         if extension is None:
-            return
+            return False
         new, drafts = extension
-        if len(drafts) > _LONGEST_APPEND:
-            raise ValueError(f"at most {_LONGEST_APPEND} events can be added at once")
+        if len(drafts) > MOST_AT_ONCE:
+            raise ValueError(f"at most {MOST_AT_ONCE} events can be added at once")
         update = TransactUpdate(
             key,
             Update(
@@ -132,7 +133,7 @@ def append(
             table.transact([update, *events])
         except TransactionCancelled:
             continue
-        return
+        return True
     raise errors.Conflict
 
 

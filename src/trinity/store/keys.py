@@ -21,6 +21,7 @@ from typing import Final
 from trinity.domain.ids import Millis, RoomId, TitleId, UserId
 from trinity.ports import Key
 
+PROFILE: Final = "PROFILE"
 ROOM: Final = "ROOM"
 BALLOT: Final = "BALLOT#"
 MATCH: Final = "MATCH#"
@@ -44,9 +45,14 @@ def room_id(pk: str) -> RoomId:
     return RoomId(pk.removeprefix("ROOM#"))
 
 
+def user_id(pk: str) -> UserId:
+    """Return the user that a partition belongs to."""
+    return UserId(pk.removeprefix("USER#"))
+
+
 def profile(user: UserId) -> Key:
     """Return the key of a user."""
-    return Key(user_pk(user), "PROFILE")
+    return Key(user_pk(user), PROFILE)
 
 
 def email(address: str) -> Key:

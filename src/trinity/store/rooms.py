@@ -272,7 +272,7 @@ def erase_member(table: Table, cache: Cache, room_id: RoomId, user: UserId) -> N
     forget(cache, room_id)
 
 
-def rename_member(
+def show_member(
     table: Table, cache: Cache, room_id: RoomId, user: UserId, changes: Mapping[str, Value]
 ) -> None:
     """Change what a room shows of a member, if he is still known there."""

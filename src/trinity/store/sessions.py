@@ -6,11 +6,22 @@ of a known family with another secret is an old one that came back: the family e
 """
 
 import hashlib
+from typing import NamedTuple
 
 from trinity.domain import errors
 from trinity.domain.ids import Millis, UserId
 from trinity.domain.users import REFRESH_TOKEN_FOR, RESET_TOKEN_FOR
-from trinity.ports import Absent, ConditionFailed, Equals, Exists, Ids, Key, Table, Update
+from trinity.ports import (
+    Absent,
+    ConditionFailed,
+    Equals,
+    Exists,
+    Ids,
+    Key,
+    Table,
+    TransactDelete,
+    Update,
+)
 from trinity.store import keys
 
 
@@ -31,7 +42,20 @@ def start(table: Table, ids: Ids, user: UserId, now: Millis) -> str:
     return f"{user}.{family}.{secret}"
 
 
-def rotate(table: Table, ids: Ids, token: str, now: Millis) -> tuple[UserId, str]:
+class Rotated(NamedTuple):
+    """A session that goes on.
+
+    Attributes:
+        token: the next refresh token.
+        started_at: when the session began.
+    """
+
+    user: UserId
+    token: str
+    started_at: Millis
+
+
+def rotate(table: Table, ids: Ids, token: str, now: Millis) -> Rotated:
     """Exchange a refresh token for the next one of its family.
 
     The exchange is conditional on the hash of the old one, so of two that race one wins, and the
@@ -59,7 +83,8 @@ def rotate(table: Table, ids: Ids, token: str, now: Millis) -> tuple[UserId, str
             raise errors.InvalidToken from None
         table.delete(key)
         raise errors.TokenReused from None
-    return user, f"{user}.{key.sk.removeprefix(keys.SESSION)}.{fresh}"
+    family_name = key.sk.removeprefix(keys.SESSION)
+    return Rotated(user, f"{user}.{family_name}.{fresh}", Millis(item["startedAt"]))
 
 
 def end(table: Table, token: str) -> None:
@@ -99,8 +124,8 @@ def start_reset(table: Table, ids: Ids, user: UserId, now: Millis) -> str:
     return secret
 
 
-def use_reset(table: Table, token: str, now: Millis) -> UserId:
-    """Use a reset token up and return whose it was. Of two uses at once one wins.
+def find_reset(table: Table, token: str, now: Millis) -> tuple[UserId, TransactDelete]:
+    """Return whose a reset token is, and the action that uses it up, once.
 
     Raises:
         InvalidToken: it is unknown, used up or expired.
@@ -109,11 +134,7 @@ def use_reset(table: Table, token: str, now: Millis) -> UserId:
     item = table.get(key, consistent=True)
     if item is None or item["expires"] * 1000 <= now:
         raise errors.InvalidToken
-    try:
-        table.delete(key, when=Exists("PK"))
-    except ConditionFailed:
-        raise errors.InvalidToken from None
-    return UserId(item["user"])
+    return UserId(item["user"]), TransactDelete(key, Exists("PK"))
 
 
 def _parse(token: str) -> tuple[UserId, Key, str]:

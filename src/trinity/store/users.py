@@ -1,9 +1,11 @@
 """Users in the table."""
 
+from collections.abc import Mapping, Sequence
+
 import msgspec
 
 from trinity.domain import errors
-from trinity.domain.ids import UserId
+from trinity.domain.ids import Millis, UserId
 from trinity.domain.users import User
 from trinity.ports import (
     Absent,
@@ -90,12 +92,34 @@ def register(table: Table, user: User, *, was_guest: bool) -> None:
         raise errors.AlreadyRegistered from None
 
 
-def update(table: Table, user: User, changes: dict[Path, Value]) -> None:
+def new_password(digest: str, now: Millis, *, keep: str | None = None) -> dict[Path, Value]:
+    """Return the changes of a user that set a password and end all sessions that began before.
+
+    Args:
+        digest: of the password.
+        now: when.
+        keep: the session that goes on.
+    """
+    return {"passwordHash": digest, "sessionsFrom": now, "keptSession": keep}
+
+
+def update(
+    table: Table,
+    user: User,
+    changes: Mapping[Path, Value],
+    also: Sequence[TransactAction] = (),
+) -> None:
     """Change attributes of a user; a new `email` is claimed and the old one set free.
+
+    Args:
+        table: the table.
+        user: as he was when the changes were decided on.
+        changes: what to set.
+        also: what else to do in the same transaction.
 
     Raises:
         EmailTaken: another account has the new address.
-        Conflict: the account changed at the same time.
+        Conflict: the account changed at the same time, or a condition of `also` was false.
     """
     actions: list[TransactAction] = [
         TransactUpdate(
@@ -109,9 +133,9 @@ def update(table: Table, user: User, changes: dict[Path, Value]) -> None:
         if user.email is not None:
             actions.append(TransactDelete(keys.email(user.email)))
     try:
-        table.transact(actions)
+        table.transact([*actions, *also])
     except TransactionCancelled as cancelled:
-        if len(actions) > 1 and cancelled.reasons[1] is not None:
+        if "email" in changes and cancelled.reasons[1] is not None:
             raise errors.EmailTaken from None
         raise errors.Conflict from None
 

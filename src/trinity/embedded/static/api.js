@@ -1,5 +1,7 @@
 // The session, and requests to the API that carry it.
 
+import { load, store } from './storage.js';
+
 const KEY = 'trinity.session';
 const REFRESH_AHEAD_MS = 30_000;
 const TIMEOUT_MS = 15_000;
@@ -39,16 +41,8 @@ function sentence(status, body) {
 
 // ---- the session, shared by all tabs through localStorage
 
-let cached = read();
+let cached = load(KEY);
 const listeners = new Set();
-
-function read() {
-  try {
-    return JSON.parse(localStorage.getItem(KEY));
-  } catch {
-    return null;
-  }
-}
 
 export const session = () => cached;
 export const me = () => cached?.user ?? null;
@@ -61,19 +55,18 @@ export function keep(answer) {
     refreshToken: answer.refreshToken,
     expiresAt: Date.now() + answer.expiresIn * 1000,
   };
-  if (cached) localStorage.setItem(KEY, JSON.stringify(cached));
-  else localStorage.removeItem(KEY);
+  store(KEY, cached);
   listeners.forEach((listener) => listener(cached));
 }
 
 export function renameMe(user) {
-  cached = { ...read(), user };
-  localStorage.setItem(KEY, JSON.stringify(cached));
+  cached = { ...load(KEY), user };
+  store(KEY, cached);
 }
 
 addEventListener('storage', (event) => {
   if (event.key !== KEY) return;
-  cached = read();
+  cached = load(KEY);
   listeners.forEach((listener) => listener(cached));
 });
 
@@ -83,7 +76,7 @@ let refreshing = null;
 
 function refresh(staleToken) {
   refreshing ??= locked(async () => {
-    cached = read();
+    cached = load(KEY);
     if (!cached) throw new Problem(401, { code: 'unauthenticated', detail: 'You are signed out.' });
     if (cached.accessToken !== staleToken) return; // another tab was faster
     try {

@@ -87,7 +87,7 @@ const COMPOSITIONS = [
         made.push(corner === 4 ? circle(x + 50, y + 50, 38, fill) : path([
           `M${x} ${y}h100a100 100 0 01-100 100z`, `M${x + 100} ${y}v100a100 100 0 01-100-100z`,
           `M${x + 100} ${y + 100}h-100a100 100 0 01100-100z`, `M${x} ${y + 100}v-100a100 100 0 01100 100z`,
-        ][corner], fill));
+        ][corner], fill, { stroke: fill, 'stroke-width': 0.6 })); // without it seams show
       }
     }
     return made;
@@ -105,8 +105,8 @@ export function art(title) {
   const drawing = svg('svg', { viewBox: '0 0 300 300', preserveAspectRatio: `xMid${compose.name === 'beam' ? 'YMin' : 'YMid'} slice`, 'aria-hidden': 'true' },
     svg('rect', { width: 300, height: 300, fill: ground }), ...compose(a, b, ink, next));
   const frame = el('div', { class: 'art', vars: { '--ground': ground, '--ink': ink, '--tint': a } }, drawing);
+  creditTmdb(title);
   if (title.posterUrl) {
-    creditTmdb(title);
     const image = el('img', { src: title.posterUrl, alt: '', draggable: 'false', referrerpolicy: 'no-referrer', decoding: 'async' });
     image.addEventListener('error', () => image.remove()); // the drawing is behind it
     frame.append(image);
@@ -115,7 +115,7 @@ export function art(title) {
 }
 
 function creditTmdb(title) {
-  if (title.id.startsWith('tmdb') || title.posterUrl.includes('tmdb.org')) document.getElementById('tmdb').hidden = false;
+  if (title.id.startsWith('tmdb') || title.posterUrl?.includes('tmdb.org')) document.getElementById('tmdb').hidden = false;
 }
 
 export function facts(title) {
@@ -139,7 +139,7 @@ export function card(title) {
       title.overview && el('p', { class: 'overview', text: title.overview, dir: 'auto' }),
       title.directors?.length > 0 && credit('By', title.directors.slice(0, 2)),
       title.cast?.length > 0 && credit('With', title.cast.slice(0, 4)),
-      title.providers?.length > 0 && credit('On', title.providers),
+      title.providers?.length > 0 && credit('On', [`${title.providers.join(', ')} (JustWatch)`]),
       /^https:\/\//.test(title.trailerUrl ?? '') && el('a', { class: 'trailer', href: title.trailerUrl, target: '_blank', rel: 'noopener noreferrer', text: 'Watch the trailer' })),
     ['yes', 'no', 'super', 'veto'].map((choice) => el('span', { class: `stamp ${choice}`, 'aria-hidden': 'true', text: choice })));
   for (const name of ['--ground', '--ink', '--tint']) node.style.setProperty(name, frame.style.getPropertyValue(name));

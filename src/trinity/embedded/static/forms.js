@@ -84,6 +84,9 @@ export function deckInputs() {
     if (data.source === 'list') {
       const items = data.entries.split('\n').map((line) => line.trim()).filter(Boolean).map((title) => ({ title }));
       if (!items.length) throw wrong('Write at least one entry, one on each line.', 'entries');
+      if (items.length > 500) throw wrong('A deck has at most 500 entries.', 'entries');
+      const long = items.findIndex(({ title }) => title.length > 200);
+      if (long >= 0) throw wrong(`Entry ${long + 1} is longer than 200 characters.`, 'entries');
       return { source: 'list', items };
     }
     if (data.source === 'titles') {

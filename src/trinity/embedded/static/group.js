@@ -2,7 +2,7 @@
 
 import { api } from './api.js';
 import { ruleInputs, ruleText } from './forms.js';
-import { avatar, button, confirm, el, field, form, icon, plural, toast } from './ui.js';
+import { avatar, button, confirm, el, field, form, icon, plural, toast, wrong } from './ui.js';
 
 export class Group {
   constructor(page) {
@@ -86,7 +86,10 @@ export class Group {
     const open = room.state === 'open';
     this.host.replaceChildren(
       el('h2', { text: 'Host' }),
-      form({ class: 'inline' }, async (data) => { await this.patch({ name: data.name }); toast('The room has a new name.'); },
+      form({ class: 'inline' }, async (data) => {
+        if (!data.name.trim()) throw wrong('A room needs a name.', 'name');
+        await this.patch({ name: data.name }); toast('The room has a new name.');
+      },
         field('Name of the room', el('input', { name: 'name', value: room.name, maxlength: 80 })),
         el('button', { class: 'button', text: 'Rename' })),
       el('details', {}, el('summary', { text: 'Change the rule' }),

@@ -44,7 +44,7 @@ export function start(go) {
     begin.requestSubmit(begin.querySelector('[value=join]'));
   });
   return el('div', { class: 'page' }, bar(go),
-    el('div', { class: 'hero' },
+    el('div', { class: `hero ${user ? 'known' : ''}` },
       el('div', { class: 'pitch' },
         el('h1', { tabindex: '-1', text: 'Find the film everyone says yes to' }),
         el('p', { class: 'lead', text: 'Open a room, share its code, and swipe through the same deck on your own phones. The moment you all agree, everybody sees it.' })),
@@ -162,6 +162,13 @@ export function create(go) {
 // ---- account
 
 const email = () => el('input', { type: 'email', name: 'email', autocomplete: 'email', required: true });
+const SHORTEST = 8;
+
+function longEnough(text) {
+  if (text.length < SHORTEST) throw wrong(`A password needs at least ${SHORTEST} characters.`, 'password');
+  return text;
+}
+
 const password = (autocomplete, name = 'password') => el('input', { type: 'password', name, autocomplete, required: true });
 
 export function account(go) {
@@ -207,7 +214,7 @@ function signIn(go) {
 
 function register(go, user) {
   return form({ class: 'panel stack' }, async (data) => {
-    keep(await api('POST', '/api/auth/register', { email: data.email, password: data.password, name: user?.name ?? data.name }));
+    keep(await api('POST', '/api/auth/register', { email: data.email, password: longEnough(data.password), name: user?.name ?? data.name }));
     toast('Your account is ready.');
     go('/');
   },
@@ -244,10 +251,10 @@ export function reset(token, go) {
   return el('div', { class: 'page' }, bar(go), el('div', { class: 'narrow stack sheet' },
     el('h1', { tabindex: '-1', text: 'Set a new password' }),
     form({ class: 'panel stack' }, async (data) => {
-      await api('POST', '/api/auth/password/reset', { token, password: data.password }, { bare: true });
+      await api('POST', '/api/auth/password/reset', { token, password: longEnough(data.password) }, { bare: true });
       keep(null); // the reset ended every session of the account
       toast('Your new password is set. Sign in with it.');
-      go('/#account');
+      go('/#account', { replace: true }); // the token is used up: leave it out of the history
     },
     field('New password', password('new-password'), 'At least 8 characters.'),
     el('div', { class: 'row' }, el('button', { class: 'button strong', text: 'Set the password' })))));

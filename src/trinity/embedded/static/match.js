@@ -7,8 +7,10 @@ import { LIGHTS, avatar, el, listed } from './ui.js';
 export function celebrate(match, page) {
   return new Promise((resolve) => {
     const { room } = page;
-    const agreed = match.userIds.map((id) => room.members.find((member) => member.userId === id)).filter(Boolean);
-    const names = agreed.map((member) => (member.userId === page.me ? 'you' : member.name));
+    const mine = (member) => member.userId === page.me;
+    const agreed = room.members.filter((member) => match.userIds.includes(member.userId))
+      .sort((one, other) => mine(other) - mine(one)); // me first, then in the order of joining
+    const names = agreed.map((member) => (mine(member) ? 'you' : member.name));
     const all = agreed.length >= page.present.length;
     const dialog = el('dialog', { class: 'match', 'aria-labelledby': 'match-title', 'aria-describedby': 'match-who' },
       el('div', { class: 'beams', 'aria-hidden': 'true' }, LIGHTS.slice(0, 3).map((light) => el('span', { class: light }))),

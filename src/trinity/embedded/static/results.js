@@ -13,9 +13,13 @@ export async function drawResults(page) {
   try {
     const results = await api('GET', `${page.path}/results`, undefined, { signal: page.stopped.signal });
     if (mine !== page.counting) return;
+    const seen = JSON.stringify([results, page.room.version]);
+    if (seen === node.dataset.seen) return; // nothing new: what chance said stays
+    node.dataset.seen = seen;
     node.replaceChildren(...parts(results, page).filter(Boolean));
   } catch (problem) {
     if (mine !== page.counting || page.stopped.signal.aborted) return;
+    delete node.dataset.seen;
     node.replaceChildren(el('p', { class: 'hint', text: problem.message }), button('Try again', () => drawResults(page)));
   }
 }
@@ -34,7 +38,7 @@ function parts({ matches, ranking, voted, members, complete }, page) {
     !matches.length && complete && !best && el('div', { class: 'empty' }, el('h2', { text: 'Nothing found favour' }), el('p', { text: 'Everybody has seen every card, and nobody said yes. Open a room with another deck.' })),
     !matches.length && !complete && waiting(room, voted, members, page),
     others.length > (best ? 1 : 0) && el('h2', { text: 'The ranking' }),
-    others.length > (best ? 1 : 0) && el('ol', { class: 'plain ranking' }, others.filter((row) => row !== best).slice(0, 100).map((row) => rankLine(row, members))),
+    others.length > (best ? 1 : 0) && el('ol', { class: 'plain ranking', vars: { '--from': best ? 1 : 0 } }, others.filter((row) => row !== best).slice(0, 100).map((row) => rankLine(row, members))),
     matches.length > 0 && !ranking.length && el('p', { class: 'hint', text: 'Votes are secret: the ranking appears when the room is decided or everybody is through.' }),
   ];
 }
@@ -56,7 +60,7 @@ function big(title, text) {
 }
 
 function matchLine(match, page) {
-  const names = match.userIds.map((id) => page.room.members.find((member) => member.userId === id)?.name).filter(Boolean);
+  const names = page.room.members.filter((member) => match.userIds.includes(member.userId)).map((member) => member.name);
   return big(match.title, names.length ? `${listed(names)} said yes.` : 'Agreed.');
 }
 

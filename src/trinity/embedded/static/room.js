@@ -130,7 +130,8 @@ class RoomPage {
 
   drawProgress() {
     const { deckSize } = this.room;
-    const left = Math.max(0, deckSize - this.progress);
+    // Vetoed titles are left out of what comes next, so this may be less than the deck suggests.
+    const left = Math.max(0, this.left ?? deckSize - this.progress);
     this.strip.replaceChildren(
       this.group.faces(),
       el('span', { class: 'left', text: left ? `${left} of ${deckSize} left` : `All ${deckSize} seen` }));
@@ -148,16 +149,21 @@ class RoomPage {
     if (!this.open || this.filling || this.exhausted) return;
     this.filling = true;
     try {
-      const { items } = await api('GET', `${this.path}/next?count=${AHEAD + Math.min(40, this.votes.size)}`, undefined, { signal: this.stopped.signal });
+      const { items, remaining } = await api('GET', `${this.path}/next?count=${AHEAD + Math.min(40, this.votes.size)}`, undefined, { signal: this.stopped.signal });
       const shown = this.cards.slice(0, 2);
       const known = new Set(shown.map((title) => title.id));
       const fresh = items.filter((title) => !known.has(title.id) && !this.voted.has(title.id));
       this.cards = [...shown, ...fresh];
+      this.left = remaining - items.filter((title) => this.voted.has(title.id)).length;
       this.exhausted = !fresh.length && !this.votes.size;
+      if (this.exhausted && !this.cards.length) {
+        this.complete = (await api('GET', `${this.path}/results`, undefined, { signal: this.stopped.signal })).complete;
+      }
     } finally {
       this.filling = false;
     }
     this.drawStage();
+    this.drawProgress();
   }
 
   async fillOrExplain() {
@@ -207,13 +213,15 @@ class RoomPage {
 
   note(title, text, ...actions) {
     this.spoken = null;
-    const before = this.stack.querySelector('.note h2')?.textContent;
+    const now = `${title} ${text}`;
+    if (this.stack.querySelector('.note')?.dataset.says === now) return; // keep the focus where it is
     this.stack.querySelectorAll(':scope > :not(.gone)').forEach((node) => node.remove());
-    this.stack.append(el('div', { class: 'note' }, el('h2', { text: title }), el('p', { text }), el('div', { class: 'row' }, actions)));
-    if (before !== title) announce(`${title}. ${text}`);
+    this.stack.append(el('div', { class: 'note', 'data-says': now }, el('h2', { text: title }), el('p', { text }), el('div', { class: 'row' }, actions)));
+    announce(`${title}. ${text}`);
   }
 
   drawLobby() {
+    if (this.stack.querySelector('.lobby')) return;
     this.stack.replaceChildren(el('div', { class: 'note lobby' },
       el('h2', { text: 'Get the others in' }),
       el('p', { text: 'They open the link, or type this code on the start page.' }),
@@ -225,10 +233,11 @@ class RoomPage {
   leaveLobby() {
     this.lobby = false;
     this.drawStage();
+    this.title.focus({ preventScroll: true }); // the button that had the focus is gone
   }
 
   drawEnd() {
-    const behind = this.others.filter((member) => member.progress < this.room.deckSize).map((member) => member.name);
+    const behind = this.complete ? [] : this.others.filter((member) => member.progress < this.room.deckSize).map((member) => member.name);
     const results = button('See the results', () => this.select('results'), { kind: 'strong' });
     if (this.present.length < 2) this.note('You have seen every card', 'Nobody else is here yet. Invite the others: their votes meet yours.', button('Invite', () => this.invite(), { kind: 'strong', name: 'share' }));
     else if (behind.length) this.note('You have seen every card', `Still swiping: ${behind.join(', ')}. A match shows up here the moment it happens.`, results);
@@ -254,6 +263,7 @@ class RoomPage {
     this.past.push(title);
     this.voted.add(title.id);
     this.progress += 1;
+    this.left -= 1;
     this.throwAway(choice);
     announce(`${SAID[choice]}: ${title.title}`);
     this.votes.put(title.id, choice);
@@ -268,6 +278,7 @@ class RoomPage {
     if (!title || !this.open) return;
     this.voted.delete(title.id);
     this.progress -= 1;
+    this.left += 1;
     this.exhausted = false;
     this.cards = [title, ...this.cards.filter((other) => other.id !== title.id)];
     this.votes.put(title.id, 'undo');
@@ -394,7 +405,6 @@ class RoomPage {
     this.room.members.forEach((member) => { member.progress = counts[member.userId] ?? member.progress; });
     if (!this.votes.size) this.progress = Math.max(this.progress, this.myMember.progress); // another device of mine
     this.drawProgress();
-    if (this.exhausted && this.selected === 'swipe') this.drawStage();
   }
 
   async refreshRoom() {

@@ -85,7 +85,11 @@ export function confirm(question, explanation, action) {
 /** Make a form that shows its own errors and cannot be sent twice at once. */
 export function form(props, submit, ...children) {
   const alert = el('p', { class: 'problem', role: 'alert' });
-  const node = el('form', { novalidate: true, ...props }, children, alert);
+  const node = el('form', { novalidate: true, ...props }, children);
+  const bar = node.querySelector('.send'); // stays in sight, and so does what is wrong
+  if (bar) bar.prepend(alert);
+  else node.append(alert);
+  node.addEventListener('input', () => clear(node, alert));
   node.addEventListener('submit', async (event) => {
     event.preventDefault();
     if (node.getAttribute('aria-busy') === 'true') return;

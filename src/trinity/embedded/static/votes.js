@@ -2,6 +2,7 @@
 // dead network, a reload or a closed tab loses none.
 
 import { Problem, api } from './api.js';
+import { keysOf, load, store } from './storage.js';
 
 const PREFIX = 'trinity.votes.';
 const BATCH = 50; // what the API takes at once
@@ -22,11 +23,7 @@ export class VoteQueue {
 
   /** What is not confirmed yet: title → choice, or "undo". The newest wish for a title counts. */
   get waiting() {
-    try {
-      return JSON.parse(localStorage.getItem(this.key)) ?? {};
-    } catch {
-      return {};
-    }
+    return load(this.key) ?? {};
   }
 
   get size() {
@@ -40,9 +37,9 @@ export class VoteQueue {
   }
 
   save(waiting) {
-    if (Object.keys(waiting).length) localStorage.setItem(this.key, JSON.stringify(waiting));
-    else localStorage.removeItem(this.key);
-    this.tell.changed(Object.keys(waiting).length, this.failures > 0);
+    const count = Object.keys(waiting).length;
+    store(this.key, count ? waiting : null);
+    this.tell.changed(count, this.failures > 0);
   }
 
   /** Forget what was sent, unless the wish has changed meanwhile. */
@@ -97,7 +94,7 @@ export class VoteQueue {
 /** Send what an earlier visit left behind in rooms that are not open on this page. */
 export async function sendLeftovers(userId, { but } = {}) {
   const prefix = `${PREFIX}${userId}.`;
-  const rooms = Object.keys(localStorage).filter((key) => key.startsWith(prefix)).map((key) => key.slice(prefix.length));
+  const rooms = keysOf(prefix).map((key) => key.slice(prefix.length));
   const silent = { accepted() {}, refused() {}, changed() {} };
   for (const room of rooms.filter((id) => id !== but)) {
     const queue = new VoteQueue(userId, room, silent);

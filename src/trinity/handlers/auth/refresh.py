@@ -10,6 +10,7 @@ from trinity.common.requests import Request
 from trinity.common.settings import Settings
 from trinity.common.shapes import SessionShape
 from trinity.domain import errors
+from trinity.domain.users import User
 from trinity.ports import Clock, Ids, SigningKeys, Table
 from trinity.store import sessions, users
 
@@ -36,10 +37,10 @@ def refresh(
         TokenReused: the token was used before; the session ends, since it may be stolen.
     """
     now = clock.now()
-    user_id, token = sessions.rotate(table, ids, request.refresh_token, now)
-    user = users.find(table, user_id)
-    if user is None:
-        sessions.end(table, token)
+    session = sessions.rotate(table, ids, request.refresh_token, now)
+    user = users.find(table, session.user)
+    if user is None or _ended(user, session):
+        sessions.end(table, session.token)
         raise errors.InvalidToken
     return sign_in.session(
         user,
@@ -48,8 +49,15 @@ def refresh(
         keys=keys,
         ids=ids,
         issuer=settings.issuer,
-        refresh_token=token,
+        refresh_token=session.token,
     )
+
+
+def _ended(user: User, session: sessions.Rotated) -> bool:
+    """Tell whether the password was changed since, by another session."""
+    if sessions.family(session.token) == user.kept_session:
+        return False
+    return session.started_at < user.sessions_from
 
 
 handler = operation(refresh)

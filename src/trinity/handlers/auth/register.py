@@ -15,7 +15,7 @@ from trinity.domain.ids import UserId
 from trinity.domain.names import clean_name
 from trinity.domain.users import User, clean_email
 from trinity.ports import Cache, Clock, Ids, SigningKeys, Table
-from trinity.store import rooms, users
+from trinity.store import memberships, users
 
 
 class Register(Request, frozen=True, kw_only=True):
@@ -69,9 +69,8 @@ def register(
         password_hash=passwords.digest(request.password),
     )
     users.register(table, user, was_guest=guest is not None)
-    if guest is not None and guest.name != name:
-        for pointer in rooms.of_user(table, user.id)[0]:
-            rooms.rename_member(table, cache, pointer.room_id, user.id, {"name": name})
+    if guest is not None:
+        memberships.show_profile(table, cache, user.id)
     return sign_in.session(user, now, table=table, keys=keys, ids=ids, issuer=settings.issuer)
 
 

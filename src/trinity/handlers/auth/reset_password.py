@@ -25,6 +25,9 @@ def reset_password(
 ) -> None:
     """Set the password and end every session of the account.
 
+    The token is used up, the password set and the sessions ended by one transaction; what is
+    removed after it is of no more use to anybody.
+
     Raises:
         InvalidToken: the token is unknown, used up or expired.
         InvalidRequest: the password cannot be; the token stays good.
@@ -32,11 +35,16 @@ def reset_password(
     """
     limits.check("reset_password", address=origin.address)
     passwords.check(request.password)
-    digest = passwords.digest(request.password)
-    user = users.find(table, sessions.use_reset(table, request.token, clock.now()))
+    now = clock.now()
+    user_id, using_up = sessions.find_reset(table, request.token, now)
+    user = users.find(table, user_id)
     if user is None:
         raise errors.InvalidToken
-    users.update(table, user, {"passwordHash": digest})
+    changes = users.new_password(passwords.digest(request.password), now)
+    try:
+        users.update(table, user, changes, [using_up])
+    except errors.Conflict:  # used up, or the account has changed, in this very moment
+        raise errors.InvalidToken from None
     sessions.end_all(table, user.id)
 
 

@@ -12,7 +12,7 @@ from trinity.common.views import room_shape
 from trinity.domain import codes, errors
 from trinity.domain.rooms import Member
 from trinity.ports import Blobs, Cache, Clock, Table
-from trinity.store import decks, matches, rooms, users
+from trinity.store import decks, matches, memberships, rooms, users
 
 
 class JoinRoom(Request, frozen=True, kw_only=True):
@@ -40,6 +40,7 @@ def join_room(
         RoomFull: the room has `capacity` active members.
         RemovedFromRoom: the host removed the caller.
         RateLimited: too many codes tried.
+        Unauthenticated: the account was removed meanwhile.
     """
     limits.check("join", address=origin.address, account=caller.user_id)
     code = codes.normalise(request.code)
@@ -49,6 +50,11 @@ def join_room(
     user = users.get(table, caller.user_id)
     member = Member(name=user.name, joined_at=now, active=True, avatar_url=user.avatar_url)
     room = rooms.join(table, cache, rooms.id_of_code(table, code), user.id, member, now)
+    # The room is written, now look at the account again: it may have been renamed or removed.
+    if not memberships.show_profile_in(table, cache, room.id, user.id):
+        memberships.erase_in(table, cache, room.id, user.id)
+        raise errors.Unauthenticated
+    room = rooms.get(table, room.id, consistent=True)
     # Whoever comes back brings earlier votes along: together they may agree now.
     deck = decks.load(blobs, room.deck)
     if matches.record_all(table, cache, room.id, deck.title, now):

@@ -46,7 +46,9 @@ def update_room(
         Conflict: others changed the room again and again.
     """
     now = clock.now()
-    name = request.name and clean_name(request.name, longest=ROOM_NAME_LENGTH)
+    name = request.name
+    if name is not None:
+        name = clean_name(name, longest=ROOM_NAME_LENGTH)
 
     def decide(room: Room) -> Mapping[Path, Value] | None:
         room.require_host(caller.user_id)

@@ -1,11 +1,11 @@
 """From changes of a room to the events that its members see, in order.
 
-Fed twice from the change feed: with changes of rooms and matches at once, and with changes of
-ballots in batches, so that progress is told a few times a second however fast people swipe, and a
-match never waits for it.
+Fed twice from the change feed: with changes of rooms, matches and accounts at once, and with
+changes of ballots in batches, so that progress is told a few times a second however fast people
+swipe, and a match never waits for it.
 
 It also finishes what a process that died had begun: an agreement that is complete, but not yet
-recorded, is recorded here.
+recorded, is recorded here, and rooms follow an account that was renamed or removed.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,10 +19,8 @@ from trinity.domain.consensus import Easing, easing_due
 from trinity.domain.ids import Millis
 from trinity.domain.rooms import Room
 from trinity.ports import Blobs, Cache, Clock, Path, Table, Value
-from trinity.store import ballots, decks, events, keys, matches, rooms
+from trinity.store import ballots, decks, events, keys, matches, memberships, rooms
 from trinity.store.events import Draft, Head
-
-_EVENTS_AT_ONCE = 50
 
 
 def publish(
@@ -33,6 +31,9 @@ def publish(
     The same changes may come again, and batches of ballots and of rooms may overtake each other;
     the logs hold each event once all the same.
     """
+    for change in changes:
+        if change.sk == keys.PROFILE:
+            _follow(table, cache, blobs, change, clock)
     for pk, ours in _by_room(changes).items():
         room = rooms.find(table, keys.room_id(pk), consistent=True)
         if room is None:
@@ -53,27 +54,49 @@ def publish(
 def _by_room(changes: Iterable[Change]) -> dict[str, list[Change]]:
     by_room: dict[str, list[Change]] = {}
     for change in changes:
-        by_room.setdefault(change.pk, []).append(change)
+        if change.sk != keys.PROFILE:
+            by_room.setdefault(change.pk, []).append(change)
     return by_room
+
+
+# -------------------------------------------------------------------------------------- accounts
+
+
+def _follow(table: Table, cache: Cache, blobs: Blobs, change: Change, clock: Clock) -> None:
+    """Let the rooms of a user follow his account, should that not have been done yet."""
+    user = keys.user_id(change.pk)
+    if change.new is None:
+        for room_id in memberships.erase(table, cache, user):
+            room = rooms.find(table, room_id, consistent=True)
+            if room is not None:
+                title_of = decks.load(blobs, room.deck).title
+                matches.record_all(table, cache, room_id, title_of, clock.now())
+    elif change.old is not None:
+        memberships.show_profile(table, cache, user)
 
 
 # ---------------------------------------------------------------------------- rooms and matches
 
 
 def _tell(table: Table, room: Room, changes: Sequence[Change]) -> None:
-    for first in range(0, len(changes), _EVENTS_AT_ONCE):
-        some = changes[first : first + _EVENTS_AT_ONCE]
+    def extend(head: Head) -> tuple[Head, list[Draft]] | None:
+        """Take as many changes as fit into one append."""
+        done = head.applied.get("rooms", 0)
+        drafts: list[Draft] = []
+        for change in changes:
+            if change.seq <= head.applied.get("rooms", 0):
+                continue
+            more = list(_drafts(change))
+            if len(drafts) + len(more) > events.MOST_AT_ONCE:
+                break
+            drafts += more
+            done = change.seq
+        if done == head.applied.get("rooms", 0):
+            return None
+        return msgspec.structs.replace(head, applied={**head.applied, "rooms": done}), drafts
 
-        def extend(head: Head, some: Sequence[Change] = some) -> tuple[Head, list[Draft]] | None:
-            done = head.applied.get("rooms", 0)
-            fresh = [change for change in some if change.seq > done]
-            if not fresh:
-                return None
-            applied = {**head.applied, "rooms": fresh[-1].seq}
-            drafts = [draft for change in fresh for draft in _drafts(change)]
-            return msgspec.structs.replace(head, applied=applied), drafts
-
-        events.append(table, room.id, extend, expires=rooms.expires(room))
+    while events.append(table, room.id, extend, expires=rooms.expires(room)):
+        pass
 
 
 def _drafts(change: Change) -> Iterator[Draft]:
@@ -94,7 +117,7 @@ def _drafts(change: Change) -> Iterator[Draft]:
         "name": new.name if new.name != old.name else None,
         "rule": msgspec.to_builtins(new.rule) if new.rule != old.rule else None,
         "eased": new.eased if new.eased != old.eased else None,
-        "state": new.state if new.state != old.state else None,
+        "state": new.state if (new.state, new.expires_at) != (old.state, old.expires_at) else None,
     }
     data = {name: value for name, value in updates.items() if value is not None}
     if data.get("state") == "closed":
@@ -133,7 +156,7 @@ def _may_decide(change: Change) -> bool:
         old.present != new.present
         or old.rule != new.rule
         or old.eased != new.eased
-        or (new.state == "open" and old.state != "open")
+        or (new.state == "open" and (old.state, old.expires_at) != ("open", new.expires_at))
     )
 
 

@@ -12,8 +12,8 @@ from trinity.common.shapes import UserShape
 from trinity.domain import errors
 from trinity.domain.names import clean_name
 from trinity.domain.users import User, clean_email
-from trinity.ports import Cache, Path, Table, Value
-from trinity.store import rooms, sessions, users
+from trinity.ports import Cache, Clock, Path, Table, Value
+from trinity.store import memberships, sessions, users
 
 
 class UpdateMe(Request, frozen=True, kw_only=True):
@@ -26,7 +26,13 @@ class UpdateMe(Request, frozen=True, kw_only=True):
 
 
 def update_me(
-    request: UpdateMe, caller: Caller, *, table: Table, cache: Cache, limits: RateLimits
+    request: UpdateMe,
+    caller: Caller,
+    *,
+    table: Table,
+    cache: Cache,
+    limits: RateLimits,
+    clock: Clock,
 ) -> UserShape:
     """Change the caller's profile.
 
@@ -49,14 +55,14 @@ def update_me(
         changes["email"] = email
     if request.password is not None:
         passwords.check(request.password)
-        changes["passwordHash"] = passwords.digest(request.password)
+        digest = passwords.digest(request.password)
+        changes |= users.new_password(digest, clock.now(), keep=caller.session)
     if changes:
         users.update(table, user, changes)
     if "passwordHash" in changes:
         sessions.end_all(table, user.id, but=caller.session)
-    if "name" in changes and changes["name"] != user.name:
-        for pointer in rooms.of_user(table, user.id)[0]:
-            rooms.rename_member(table, cache, pointer.room_id, user.id, {"name": changes["name"]})
+    if "name" in changes:
+        memberships.show_profile(table, cache, user.id)
     return UserShape.of(users.get(table, caller.user_id))
 
 

@@ -156,13 +156,19 @@ class _Transaction:
             text = None if row is None else row[0]
         return text
 
-    def write(self, key: Key, old: str | None, old_item: Item | None, new: Item | None) -> None:
-        """Replace an item, add it or, with None, remove it; `old` is what `read` returned."""
-        text: str | None = None
+    def write(
+        self, key: Key, old: str | None, old_item: Item | None, new: Item | None, text: str | None
+    ) -> None:
+        """Replace an item, add it or, with None, remove it.
+
+        Args:
+            key: of the item.
+            old: what `read` returned.
+            old_item: the same, decoded.
+            new: the item from now on.
+            text: the same, encoded.
+        """
         if new is not None:
-            text = _encode(new).decode()
-            if len(text) > _LARGEST_ITEM:
-                raise ValueError(f"the item {key} is larger than {_LARGEST_ITEM} bytes")
             if old_item is not None and (text == old or same(old_item, new)):
                 return  # as in DynamoDB, what changes nothing leaves no record
             expires = new.get("expires")
@@ -338,7 +344,6 @@ class SqliteStore:
             transaction.commit()
             self._remember(transaction.written)
             self._last_seq = transaction.next_seq - 1
-            self.commits += 1
         except BaseException as error:
             if writer.in_transaction:
                 writer.execute("ROLLBACK")
@@ -359,6 +364,7 @@ class SqliteStore:
     def _remember(self, written: Mapping[Key, str | None]) -> None:
         """Keep what was committed, before anybody is told that it was."""
         with self._mutex:
+            self.commits += 1
             for key, text in written.items():
                 if text is None:
                     self._remembered.pop(key, None)
@@ -487,7 +493,7 @@ class SqliteStore:
             for key in (Key(pk, sk) for pk, sk in rows):
                 old = transaction.read(key)  # an earlier job of the batch may have changed it
                 if old is not None and _decode(old).get("expires", now_seconds) < now_seconds:
-                    transaction.write(key, old, None, None)
+                    transaction.write(key, old, None, None, None)
             return len(rows)
 
         return self.write(sweep)
@@ -603,9 +609,9 @@ class SqliteTable:
             reasons = [look.refused for look in found]
             if any(reasons):
                 raise TransactionCancelled(reasons)
-            news = [_outcome(action, look) for action, look in zip(actions, found, strict=True)]
-            for look, new in zip(found, news, strict=True):
-                transaction.write(look.key, look.old, look.old_item, new)
+            outcomes = [_outcome(*pair) for pair in zip(actions, found, strict=True)]
+            for look, (new, text) in zip(found, outcomes, strict=True):
+                transaction.write(look.key, look.old, look.old_item, new, text)
 
         self._store.write(job)
 
@@ -624,8 +630,8 @@ def _job(action: TransactPut | TransactUpdate | TransactDelete) -> Callable[...,
         look = _look(action, transaction)
         if look.refused:
             raise look.refused
-        new = _outcome(action, look)
-        transaction.write(look.key, look.old, look.old_item, new)
+        new, text = _outcome(action, look)
+        transaction.write(look.key, look.old, look.old_item, new, text)
         return new
 
     return job
@@ -639,25 +645,32 @@ def _look(action: TransactAction, transaction: _Transaction) -> _Look:
     return _Look(key, old, old_item, None if holding else ConditionFailed(old_item))
 
 
-def _outcome(action: TransactAction, look: _Look) -> Item | None:
-    """Return the item after an action whose condition holds.
+def _outcome(action: TransactAction, look: _Look) -> tuple[Item | None, str | None]:
+    """Return the item after an action whose condition holds, as it is and encoded.
 
     Raises:
-        ValueError: the action makes no sense for the item that is there.
+        ValueError: the action makes no sense for the item that is there, or makes it too large.
     """
     match action:
         case TransactPut(item=item):
             check_numbers(item)
-            return item
+            return item, _text(item, look.key)
         case TransactUpdate(update=update):
             new = apply(update, look.key, look.old_item)
             check_numbers(list(update.set.values()))
             check_numbers([new[name] for name in update.add])
-            return new
+            return new, _text(new, look.key)
         case TransactDelete():
-            return None
+            return None, None
         case TransactCheck():
-            return look.old_item
+            return look.old_item, look.old
+
+
+def _text(item: Item, key: Key) -> str:
+    text = _encode(item)
+    if len(text) > _LARGEST_ITEM:
+        raise ValueError(f"the item {key} is larger than {_LARGEST_ITEM} bytes")
+    return text.decode()
 
 
 def _key(action: TransactAction) -> Key:

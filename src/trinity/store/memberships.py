@@ -1,0 +1,62 @@
+"""What rooms know of a user, kept in step with the account.
+
+Rooms show the name of each member, and accounts come and go; the two lie in different partitions.
+The order is the one of votes and rooms: write mine, then read theirs. Whoever changes the account
+then looks through its rooms; whoever joins a room then looks at the account once more. Should a
+process die between the two, `streams/publish` finds the change of the account and does the rest.
+"""
+
+from contextlib import suppress
+
+from trinity.domain import errors
+from trinity.domain.ids import RoomId, UserId
+from trinity.ports import Cache, Key, Table
+from trinity.store import ballots, keys, rooms, sessions, users
+
+
+def show_profile(table: Table, cache: Cache, user: UserId) -> None:
+    """Let every room of a user show the name of the profile."""
+    for pointer in rooms.of_user(table, user)[0]:
+        show_profile_in(table, cache, pointer.room_id, user)
+
+
+def show_profile_in(table: Table, cache: Cache, room_id: RoomId, user: UserId) -> bool:
+    """Let a room show the name of the profile; tell whether there is such an account.
+
+    The profile is read again after each write of the room, so of two that rename at once the one
+    that is late does not leave the older name.
+    """
+    while (profile := users.find(table, user)) is not None:
+        room = rooms.find(table, room_id, consistent=True)
+        member = room.members.get(user) if room is not None else None
+        if member is None or (member.name, member.avatar_url) == (profile.name, profile.avatar_url):
+            return True
+        shown = {"name": profile.name, "avatarUrl": profile.avatar_url}
+        rooms.show_member(table, cache, room_id, user, shown)
+    return False
+
+
+def erase(table: Table, cache: Cache, user: UserId) -> list[RoomId]:
+    """Remove what is left of an account that is gone: sessions, memberships, votes.
+
+    Returns:
+        The rooms that the user was in: those who stay may agree now.
+    """
+    sessions.end_all(table, user)
+    left = []
+    for pointer in rooms.of_user(table, user)[0]:
+        erase_in(table, cache, pointer.room_id, user)
+        left.append(pointer.room_id)
+    for item in table.query(keys.user_pk(user), consistent=True).items:
+        table.delete(Key(item["PK"], item["SK"]))
+    return left
+
+
+def erase_in(table: Table, cache: Cache, room_id: RoomId, user: UserId) -> None:
+    """Remove a user from a room without a trace: membership and votes."""
+    with suppress(errors.NotAMember, errors.RoomNotFound):
+        rooms.remove_member(table, cache, room_id, user)
+    for ballot in ballots.of_room(table, room_id, consistent=True).values():
+        if user in ballot.votes:
+            ballots.undo(table, room_id, ballot.title_id, user)
+    rooms.erase_member(table, cache, room_id, user)

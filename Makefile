@@ -53,7 +53,7 @@ catalogue: $(VENV)/dev.stamp ## build the shipped list of films anew
 	$(BIN)/python tools/build_catalogue.py
 
 bench: $(VENV)/dev.stamp ## measure, beside PocketBase
-	@command -v wrk strace >/dev/null || (apt-get -qq update && apt-get -qq install -y wrk strace >/dev/null)
+	@(command -v wrk && command -v strace) >/dev/null || (apt-get -qq update && apt-get -qq install -y wrk strace >/dev/null)
 	$(BIN)/python -m pip install -q --require-hashes -r requirements/bench.lock
 	$(BIN)/python -m bench
 

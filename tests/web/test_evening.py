@@ -66,7 +66,7 @@ def test_two_people_find_what_both_want(site: str, person: Make) -> None:
         vote(guest.page, "No")
     vote(guest.page, "Yes")
 
-    for someone, agreed in ((host, "you and Ben"), (guest, "Ana and you")):
+    for someone, agreed in ((host, "you and Ben"), (guest, "you and Ana")):
         match = someone.page.get_by_role("dialog")
         expect(match.get_by_role("heading", name=wanted)).to_be_visible()
         expect(match).to_contain_text(f"All of you said yes: {agreed}.")

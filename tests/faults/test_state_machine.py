@@ -313,6 +313,37 @@ class Rooms(RuleBasedStateMachine):
             if user in self.models[room].active:
                 self.vote(room, who, title, "yes")
 
+    @rule(
+        room=opened,
+        who=WHO,
+        title=WHICH,
+        choice=st.sampled_from(["no", "veto"]),
+        then=st.sampled_from(["leave", "kick", "undo", "change of mind", "easier rule"]),
+    )
+    def one_stands_in_the_way(self, room, who, title, choice, then):
+        model = self.models[room]
+        members = sorted(model.active)
+        if not members:
+            return
+        blocker = members[who % len(members)]
+        number = self.people.index(blocker)
+        self.vote(room, number, title, choice)
+        for user in members:
+            if user != blocker:
+                self.vote(room, self.people.index(user), title, "yes")
+        host = self.people.index(model.host)
+        match then:
+            case "leave":
+                self.leave(room, number)
+            case "kick":
+                self.kick(room, host, number)
+            case "undo":
+                self.undo(room, number, title)
+            case "change of mind":
+                self.vote(room, number, title, "no" if choice == "veto" else "super")
+            case "easier rule":
+                self.change_rule(room, host, AtLeast(2))
+
     @rule(room=opened, who=WHO, votes=st.dictionaries(WHICH, CHOICES, min_size=1))
     def vote_on_several(self, room, who, votes):
         user, model = self.people[who], self.models[room]

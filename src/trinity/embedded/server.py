@@ -23,7 +23,7 @@ from trinity.topology import FUNCTIONS
 _COLLECT_AFTER = 20_000  # new objects; Python's own 700 come together in a few requests
 # A thread that wants to go on after a disk or network call waits this long for one that computes.
 # Python's own 5 ms are many times what a request takes, and would be its latency under load.
-_SWITCH_INTERVAL_S = 0.001
+_SWITCH_INTERVAL_S = 0.0005
 
 
 class DataInUse(Exception):

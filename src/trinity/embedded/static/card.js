@@ -109,6 +109,7 @@ export function art(title) {
   if (title.posterUrl) {
     const image = el('img', { src: title.posterUrl, alt: '', draggable: 'false', referrerpolicy: 'no-referrer', decoding: 'async' });
     image.addEventListener('error', () => image.remove()); // the drawing is behind it
+    image.addEventListener('load', () => drawing.remove());
     frame.append(image);
   }
   return frame;

@@ -7,6 +7,7 @@ https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-in
 import base64
 import binascii
 import hashlib
+import re
 from typing import Any, TypeVar
 
 import msgspec
@@ -184,10 +185,40 @@ def _body(event: Event) -> dict[str, Any]:
     return fields
 
 
+# What msgspec says of a field that cannot be, and how people say it.
+_SENTENCES = (
+    (r"Object missing required field `(.+)`", r"is missing"),
+    (r"Expected `str` of length >= 1", r"must not be empty"),
+    (r"Expected `str` of length >= (\d+)", r"must have at least \1 characters"),
+    (r"Expected `str` of length <= (\d+)", r"must have at most \1 characters"),
+    (r"Expected `array` of length >= 1", r"must not be empty"),
+    (r"Expected `array` of length <= (\d+)", r"must have at most \1 entries"),
+    (r"Expected `(?:int|float)` >= (.+)", r"must be at least \1"),
+    (r"Expected `(?:int|float)` <= (.+)", r"must be at most \1"),
+    (r"Expected `str` matching regex .+", r"does not have the right form"),
+    (r"Invalid enum value (.+)", r"cannot be \1"),
+    (r"Invalid value (.+)", r"cannot be \1"),
+    (r"Expected `(.+)`, got `(.+)`", r"must be \1, not \2"),
+)
+_LONGEST_MESSAGE = 200
+_WORDS = {"str": "text", "int": "a number", "float": "a number", "bool": "true or false"}
+_WORDS |= {"array": "a list", "object": "an object", "null": "null"}
+
+
 def _invalid(error: msgspec.ValidationError) -> errors.InvalidRequest:
-    # "Expected `int`, got `str` - at `$.deck.size`", or "... missing required field `name`"
+    # "Expected `int`, got `str` - at `$.deck.size`"
     message, _, place = str(error).partition(" - at `")
     pointer = place.rstrip("`").lstrip("$").replace("[", ".").replace("]", "").replace(".", "/")
-    return errors.InvalidRequest(
-        f"{message} at {pointer}." if pointer else f"{message}.", errors=[(pointer, message)]
-    )
+    for pattern, sentence in _SENTENCES:
+        found = re.fullmatch(pattern, message)
+        if found is None:
+            continue
+        if "missing" in sentence:
+            pointer += f"/{found[1]}"
+        message = re.sub(pattern, sentence, message)
+        break
+    message = re.sub(r"\b[a-z]+\b(?=[ |,]|$)", lambda word: _WORDS.get(word[0], word[0]), message)
+    if len(message) > _LONGEST_MESSAGE:  # it may repeat what was sent
+        message = message[:_LONGEST_MESSAGE] + "…"
+    field = pointer.rpartition("/")[2] or "request"
+    return errors.InvalidRequest(f"The field {field} {message}.", errors=[(pointer, message)])

@@ -88,7 +88,8 @@ class Workers:
             except Empty:
                 pass
             going_on = None not in jobs
-            self._run_batch([job for job in jobs if job is not None])
+            if real := [job for job in jobs if job is not None]:
+                self._run_batch(real)
 
     def _run_batch(self, jobs: list[_Job]) -> None:
         calls = [partial(function, event, None) for function, event, _ in jobs]

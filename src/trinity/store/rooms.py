@@ -135,11 +135,11 @@ def join(
     """
     room = get(table, room_id, consistent=True)
     while not room.is_active(user):
-        if room.state_at(now) != "open":
-            raise errors.RoomClosed
         old = room.members.get(user)
         if old is not None and old.removed:
             raise errors.RemovedFromRoom
+        if room.state_at(now) != "open":
+            raise errors.RoomClosed
         if room.active_count >= room.capacity or len(room.members) >= _MOST_MEMBERS_EVER:
             raise errors.RoomFull
         # Cancelled: somebody was faster. Look again; one of the reasons above will name it.

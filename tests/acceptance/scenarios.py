@@ -7,6 +7,7 @@ token, `{r1}` the id of a room, `{r1.code}` its code, `{r1.jaws}` the id of a ti
 """
 
 import dataclasses
+import json
 import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -566,6 +567,6 @@ def _check_events(world: World, expected: Expected, events: list[Any]) -> None:
     ]
     differs = differences(world.fill(patterns), events)
     assert not differs, f"events: {differs}"
-    seen = str(events)
+    seen = json.dumps(events, ensure_ascii=False)
     for text in expected.forbidden:
         assert world.fill(text) not in seen, f"{text} should not be in the events: {seen}"

@@ -1,6 +1,7 @@
 """Rooms: opening, finding, joining, leaving, changing, removing them."""
 
 import re
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -32,6 +33,9 @@ from tests.acceptance.scenarios import (
     vote,
     votes,
 )
+from tests.server import Server
+from trinity.common import cursors
+from trinity.domain.ids import DAY, Millis
 
 _ROOMS = "/api/rooms"
 _ROOM = "/api/rooms/{r1}"
@@ -901,6 +905,46 @@ def test_two_people_cannot_take_the_last_seat(world: World) -> None:
     assert sorted(answer.status for answer in answers) == [200, 200, *[409] * 6]
     assert {answer.code for answer in answers} == {None, "room_full"}
     assert len(world.send(get("/api/rooms/{r1}", as_="ana")).json["members"]) == 3
+
+
+def test_somebody_who_joins_six_times_at_once_takes_one_seat(world: World) -> None:
+    code = world.room("r1", ["ana"], ["jaws"], {"capacity": 3})["code"]
+    world.guest("ben")
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(lambda _: world.join(code, "ben"), range(6)))
+    assert {answer.status for answer in answers} == {200}
+    assert world.join(code, "cleo").status == 200
+    assert world.join(code, "dan").code == "room_full"
+    joined = [event for event in world.settled("r1") if event["type"] == "memberJoined"]
+    assert len(joined) == 3
+
+
+def test_somebody_who_leaves_four_times_at_once_frees_one_seat(world: World) -> None:
+    code = world.room("r1", ["ana", "ben"], ["jaws"], {"capacity": 2})["code"]
+    with ThreadPoolExecutor(4) as pool:
+        leave = post(_ROOM + "/leave", as_="ben")
+        answers = list(pool.map(lambda _: world.send(leave), range(4)))
+    assert sorted(answer.status for answer in answers) == [204, 403, 403, 403]
+    assert world.join(code, "cleo").status == 200
+    assert world.join(code, "dan").code == "room_full"
+
+
+def test_a_cursor_that_is_too_old_is_gone_politely(embedded: Server) -> None:
+    """Made with the server's own key: a day is too long for a test to wait."""
+    world = Host(embedded.base_url).world()
+    made = [world.room(f"r{n}", ["ana"], ["jaws"], {})["id"] for n in range(2)]
+    key = (embedded.data / "keys" / "cursor.key").read_bytes()
+    scope = f"rooms:{world.people['ana'].id}"
+    position = cursors.read(
+        key, scope, world.send(get(_ROOMS + "?limit=1", as_="ana")).json["cursor"], Millis(0)
+    )
+    yesterday = Millis(int(time.time() * 1000) - DAY)
+    old = cursors.write(key, scope, position, Millis(yesterday - 1000))
+    answer = world.send(get(f"{_ROOMS}?cursor={old}", as_="ana"))
+    assert (answer.status, answer.code) == (410, "gone")
+    young = cursors.write(key, scope, position, Millis(yesterday + 60_000))
+    answer = world.send(get(f"{_ROOMS}?cursor={young}", as_="ana"))
+    assert [item["id"] for item in answer.json["items"]] == made[:1]
 
 
 # ------------------------------------------------------------------------------ doing things once

@@ -47,7 +47,7 @@ SCENARIOS = [
         when=vote("r1", "ana", "jaws", "yes"),
         then=status(200)
         .json({"accepted": 1, "matches": []})
-        .without("jaws", "{r1.jaws}", "yes")
+        .without("jaws", "{r1.jaws}", '"yes"')
         .header("cache-control", "no-store")
         .events({"type": "progress", "data": {"progress": ANY, "deckSize": 3}}),
         after=[unseen(2)],

@@ -107,10 +107,10 @@ class Model:
 
     def join(self, user: str, now: int) -> None:
         if user not in self.active:
-            if not self.open(now):
-                raise Refused("room_closed")
             if user in self.removed:
                 raise Refused("removed_from_room")
+            if not self.open(now):
+                raise Refused("room_closed")
             if len(self.active) >= self.capacity:
                 raise Refused("room_full")
             self.active.add(user)
@@ -227,7 +227,7 @@ class Rooms(RuleBasedStateMachine):
             result = real()
         except DomainError as refusal:
             code = refusal.code
-        assert code == refused
+        assert code == refused, f"refused with {code}, the model says {refused}"
         return result
 
     # ------------------------------------------------------------------------------- steps
@@ -491,8 +491,8 @@ class Rooms(RuleBasedStateMachine):
 
 
 Rooms.TestCase.settings = settings(
-    max_examples=80,
-    stateful_step_count=40,
+    max_examples=300,
+    stateful_step_count=50,
     deadline=None,
     derandomize="CI" in os.environ,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

@@ -174,6 +174,15 @@ def test_the_type_of_a_body_that_is_json_does_not_matter(
     assert probe.send(function, body=b"{", headers=headers).status < 500
 
 
+@pytest.mark.parametrize("function", [f for f in ROUTED if f not in WITH_BODY], ids=name)
+@pytest.mark.parametrize("body", [b"{", b"[]", b'{"limit": "x", "count": 0, "cursor": 1}'])
+def test_a_body_where_none_is_taken_is_not_looked_at(
+    body: bytes, function: Function, world: World
+) -> None:
+    first, second = Probe(world), Probe(world.host.world())
+    assert first.send(function, body=body).status == second.send(function).status
+
+
 @pytest.mark.parametrize("function", ROUTED, ids=name)
 def test_a_body_of_300_kib_is_too_large_everywhere(function: Function, probe: Probe) -> None:
     body = b'{"name": "' + b"x" * (300 * 1024) + b'"}'

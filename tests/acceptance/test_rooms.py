@@ -929,6 +929,17 @@ def test_somebody_who_leaves_four_times_at_once_frees_one_seat(world: World) -> 
     assert world.join(code, "dan").code == "room_full"
 
 
+def test_nobodys_address_shows_in_a_room(world: World) -> None:
+    world.user("ana")
+    world.user("ben")
+    world.room("r1", ["ana", "ben"], ["jaws"], {})
+    votes("r1", ana={"jaws": "yes"}, ben={"jaws": "yes"}).do(world)
+    world.settled("r1")
+    for path in ("", "/events", "/results", "/deck", "/next"):
+        assert "@" not in world.send(get(_ROOM + path, as_="ben")).text, path
+    assert "@" not in world.send(get("/api/me/matches", as_="ben")).text
+
+
 def test_a_cursor_that_is_too_old_is_gone_politely(embedded: Server) -> None:
     """Made with the server's own key: a day is too long for a test to wait."""
     world = Host(embedded.base_url).world()

@@ -368,6 +368,28 @@ def test_a_field_that_is_there_a_hundred_thousand_times_is_no_fault(
         probe.send(function, body=b"{" + b",".join([f'"{field}":0'.encode()] * 10_000) + b"}")
 
 
+@pytest.mark.parametrize("function", WITH_BODY, ids=name)
+def test_a_body_that_the_document_requires_is_required(function: Function, probe: Probe) -> None:
+    if operation(probe.world.host, function).get("requestBody", {}).get("required"):
+        answer = probe.send(function)
+        assert answer.status in (400, 422)
+        assert answer.code == "invalid_request"
+
+
+def test_a_number_in_a_query_cannot_be_null(world: World) -> None:
+    for field in ("from", "to", "limit"):
+        answer = world.client.get(f"/api/catalogue/titles?{field}=null")
+        assert (answer.status, answer.code) == (422, "invalid_request"), field
+
+
+def test_an_idempotency_key_is_no_longer_than_the_document_says(probe: Probe) -> None:
+    body = b'{"deck": {"source": "list", "items": [{"title": "x"}]}}'
+    create = next(function for function in ROUTED if function.name == "create_room")
+    assert probe.send(create, body=body, headers={"idempotency-key": "x" * 255}).status == 201
+    answer = probe.send(create, body=body, headers={"idempotency-key": "x" * 256})
+    assert (answer.status, answer.code) == (422, "invalid_request")
+
+
 QUERY_VALUES = (
     "",
     "%00",

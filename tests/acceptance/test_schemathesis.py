@@ -10,7 +10,6 @@ from schemathesis import Case
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
-    negative_data_rejection,
     response_headers_conformance,
     response_schema_conformance,
     status_code_conformance,
@@ -24,7 +23,6 @@ from trinity.openapi import document
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
-    negative_data_rejection,
     content_type_conformance,
     response_schema_conformance,
     response_headers_conformance,

@@ -13,7 +13,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -156,7 +156,8 @@ def function(plan: Path, batch: int) -> dict[str, Any]:
 
     def vote_all(some: list[Any]) -> None:
         for first in range(0, len(some), batch):
-            services.store.together([partial(vote, e) for e in some[first : first + batch]])
+            together = some[first : first + batch]
+            services.store.write(lambda _, events=together: [vote(event) for event in events])
             services.log.flush()
 
     vote_all(events[:WARM_UP])

@@ -24,6 +24,8 @@ Event = dict[str, Any]
 Response = dict[str, Any]
 R = TypeVar("R")
 
+_WITH_BODY = frozenset(("POST", "PATCH", "PUT"))
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -75,15 +77,14 @@ def read(event: Event, kind: type[R]) -> R:
         InvalidRequest: a field is missing or not allowed.
     """
     path = event.get("pathParameters")
-    query = event.get("queryStringParameters")
+    in_body = event["requestContext"]["http"]["method"] in _WITH_BODY
+    # Never both: what belongs into a body, a password say, must not be taken from an address.
+    fields = _body(event) if in_body else dict(event.get("queryStringParameters") or {})
+    if path:
+        fields.update(path)
     try:
-        if event.get("body"):
-            fields = _body(event)
-            if path:
-                fields.update(path)
-            return msgspec.convert(fields, kind)
-        # Text is all there is in paths and queries, so "10" is a number where one is expected.
-        return msgspec.convert({**(query or {}), **(path or {})}, kind, strict=False)
+        # Text is all there is in a query, so "10" is a number where one is expected.
+        return msgspec.convert(fields, kind, strict=in_body)
     except msgspec.ValidationError as error:
         raise _invalid(error) from None
 
@@ -168,7 +169,9 @@ def has_tag(event: Event, tag: str) -> bool:
 
 
 def _body(event: Event) -> dict[str, Any]:
-    raw: str = event["body"]
+    raw: str | None = event.get("body")
+    if not raw:
+        return {}
     if len(raw) > LARGEST_BODY * 4 // 3 + 4:
         raise errors.PayloadTooLarge
     try:

@@ -12,6 +12,11 @@ ROOM_NAME_LENGTH = 80
 # two names look alike. The joiner (U+200D) and the variation selector stay, emoji are made with it.
 _FORBIDDEN = frozenset(("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"))
 _ALLOWED = frozenset("\u200c\u200d")
+# The flags of some nations are a black flag and invisible tags that spell the name.
+_FLAG = "\U0001f3f4"
+_TAGS = frozenset(map(chr, range(0xE0020, 0xE0080)))
+# Letters and symbols by their category, and yet there is nothing to see.
+_BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0")
 _MARKS_IN_A_ROW = 4
 
 
@@ -24,15 +29,19 @@ def clean_name(raw: str, *, longest: int = NAME_LENGTH, pointer: str = "/name") 
     """
     name = " ".join(unicodedata.normalize("NFC", raw).split())
     marks = 0
-    visible = False
+    visible = in_flag = False
     for char in name:
+        in_flag = char == _FLAG or (in_flag and char in _TAGS)
+        if in_flag:
+            visible = True
+            continue
         category = unicodedata.category(char)
         if category in _FORBIDDEN and char not in _ALLOWED:
             raise _invalid(pointer, "contains characters that cannot be shown")
         marks = marks + 1 if category.startswith("M") else 0
         if marks > _MARKS_IN_A_ROW:
             raise _invalid(pointer, "stacks too many marks on one letter")
-        visible = visible or category[0] in "LNPS"
+        visible = visible or (category[0] in "LNPS" and char not in _BLANK)
     if not visible:
         raise _invalid(pointer, "must not be empty")
     if len(name) > longest:

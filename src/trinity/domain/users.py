@@ -18,7 +18,7 @@ class User(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename
 
     Attributes:
         password_hash: argon2id, in its own encoding with its parameters.
-        sessions_from: sessions that began earlier are over, since the password was changed then.
+        sessions_from: sessions that began until then are over, since the password was changed.
         kept_session: the one session that goes on all the same: the one that changed it.
     """
 

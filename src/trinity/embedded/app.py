@@ -69,14 +69,14 @@ class App:
 
     async def _invoke(self, scope: dict[str, Any], match: Match, receive: Receive) -> Response:
         body = await _read(receive)
+        function = match.route.function
         if body is None:
-            return self._refuse(errors.PayloadTooLarge())
+            return self._refuse(errors.PayloadTooLarge(), function.name)
         event = self._events.make(scope, match, body)
         if event is None:
-            return self._refuse(errors.Unauthenticated())
+            return self._refuse(errors.Unauthenticated(), function.name)
         if self._workers is None:
             self._workers = Workers(asyncio.get_running_loop(), self._store, self._log)
-        function = match.route.function
         call = self._workers.call(self._handlers[function.name], event, blocking=function.blocking)
         try:
             response: Response = await call
@@ -95,13 +95,20 @@ class App:
         headers = {
             name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
         }
+        sent = {**file.headers, "x-request-id": self._events.request_id()}
         if requests.has_tag({"headers": headers}, file.headers["etag"]):
-            return {"statusCode": 304, "headers": file.headers}
-        return {"statusCode": 200, "headers": dict(file.headers), "body": file.content}
+            return {"statusCode": 304, "headers": sent}
+        return {"statusCode": 200, "headers": sent, "body": file.content}
 
-    def _refuse(self, error: DomainError) -> Response:
-        context = {"requestId": self._events.request_id()}
-        return requests.refuse({"requestContext": context}, error)
+    def _refuse(self, error: DomainError, operation: str | None = None) -> Response:
+        """Refuse what no function gets to see."""
+        request_id = self._events.request_id()
+        response = requests.refuse({"requestContext": {"requestId": request_id}}, error)
+        if operation is not None:
+            status = response["statusCode"]
+            fields = {"operation": operation, "correlation_id": request_id, "status": status}
+            self._log("info", error.code, **fields)
+        return response
 
 
 async def _read(receive: Receive) -> bytes | None:

@@ -20,7 +20,7 @@ from trinity.topology import Function, Stream
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 30.0
 _ATTEMPTS_AT_ONE = 5
-_SAVE_EVERY_S = 1.0
+_SAVE_EVERY = 10_000  # changes of others
 _LOOK_UP_EVERY_S = 0.2  # to see whether it is time to stop
 _SWEEP_EVERY_S = 60.0
 
@@ -86,6 +86,8 @@ class StreamPump:
         self._context = context
         self.name = f"{function.name}:{stream.name}"
         self._stopping = threading.Event()
+        self._worked = False
+        self._feed = store.feed(stream.sort_keys)
         self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
 
     def start(self) -> None:
@@ -101,30 +103,30 @@ class StreamPump:
         self._thread.join()
 
     def _run(self) -> None:
-        seen = self._store.checkpoint(self.name)
-        saved, saved_at = seen, time.monotonic()
+        seen = saved = self._store.checkpoint(self.name)
         while not self._stopping.is_set():
-            if self._store.wait_for_changes(seen, timeout=_LOOK_UP_EVERY_S):
-                if self._stream.window_s:
-                    self._stopping.wait(self._stream.window_s)
-                seen, worked = self._advance(seen)
-                if worked or time.monotonic() - saved_at > _SAVE_EVERY_S:
-                    self._store.save_checkpoint(self.name, seen)
-                    saved, saved_at = seen, time.monotonic()
+            newest = self._store.last_seq
+            if self._feed.wait(seen, _LOOK_UP_EVERY_S):
+                self._stopping.wait(self._stream.window_s)
+                seen = self._advance(seen)
+            else:
+                seen = max(seen, newest)  # nothing of ours was among those
+            # What is done is remembered at once; that there was nothing to do may wait.
+            if seen - saved > _SAVE_EVERY or self._worked:
+                self._store.save_checkpoint(self.name, seen)
+                saved, self._worked = seen, False
         if saved != seen:
             self._store.save_checkpoint(self.name, seen)
 
-    def _advance(self, seen: int) -> tuple[int, bool]:
-        """Hand over what has come; return where the feed stands, and whether there was any."""
+    def _advance(self, seen: int) -> int:
+        """Hand over what has come; return where the feed stands."""
         newest = self._store.last_seq
-        stream = self._stream
-        changes = self._store.changes_after(seen, stream.batch, sort_keys=stream.sort_keys)
+        changes = self._feed.after(seen, self._stream.batch)
         if not changes:
-            return newest, False
+            return max(seen, newest)
+        self._worked = True
         done = self._hand_over(changes)
-        everything = len(done) == len(changes) < stream.batch
-        # Nothing of ours lies between the last change and the newest that was there before.
-        return (max(newest, done[-1].seq) if everything else done[-1].seq) if done else seen, True
+        return done[-1].seq if done else seen
 
     def _hand_over(self, changes: list[Change]) -> list[Change]:
         """Return those changes, from the first on, that are done with."""

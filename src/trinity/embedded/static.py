@@ -56,6 +56,5 @@ def _file(path: Path) -> File:
             "cache-control": "no-cache",
             "content-security-policy": _POLICY,
             "referrer-policy": "no-referrer",
-            "x-content-type-options": "nosniff",
         },
     )

@@ -1,22 +1,21 @@
-"""The threads that functions run on.
+"""Where functions run.
 
-Most functions do nothing but read and write the table. They take turns on one thread, as many as
-are waiting, and are answered together when what they wrote is durable: one commit for all, and
-hardly any changes of thread, which would cost more than the functions themselves. Functions that
-block for other reasons have threads of their own.
+Most functions do nothing but read and write the table. They take turns on the loop's own thread,
+as many as are waiting, while nobody commits; then a thread makes what they wrote durable, and they
+are answered together. Python runs on one thread at a time anyway: handing every request to another
+one, and its answer back, would cost more than the functions themselves. Functions that block for
+other reasons have threads of their own.
 """
 
 import asyncio
 import threading
-from collections import deque
 from collections.abc import Callable
 from functools import partial
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from typing import Any
 
 from trinity.common.telemetry import Log
 from trinity.infrastructure.sqlite.store import SqliteStore
-from trinity.ports import Unavailable
 
 Function = Callable[[Any, Any], Any]
 _Job = tuple[Function, Any, "asyncio.Future[Any]"]
@@ -25,7 +24,7 @@ _LARGEST_BATCH = 128
 
 
 class Workers:
-    """Calls functions for coroutines of one loop.
+    """Calls functions for coroutines of one loop. Its methods are to be called in the loop.
 
     Args:
         loop: where results are wanted.
@@ -46,90 +45,96 @@ class Workers:
         self._store = store
         self._log = log
         self._most = threads
-        self._quick: SimpleQueue[_Job | None] = SimpleQueue()
+        self._waiting: list[_Job] = []
+        self._turn_due = False
         self._blocking: SimpleQueue[_Job | None] = SimpleQueue()
-        self._done: deque[tuple[asyncio.Future[Any], Any, BaseException | None]] = deque()
-        self._wake_up_due = False
         self._running = 0
         self._threads: list[threading.Thread] = []
-        self._batches = threading.Thread(target=self._run_batches, name="batches", daemon=True)
-        self._batches.start()
 
     def call(self, function: Function, event: Any, *, blocking: bool) -> "asyncio.Future[Any]":
-        """Return the future result of a function; to be called in the loop."""
+        """Return the future result of a function."""
         future = self._loop.create_future()
-        if not blocking:
-            self._quick.put((function, event, future))
-            return future
-        self._running += 1
-        if self._running > len(self._threads) < self._most:
-            name = f"blocking-{len(self._threads)}"
-            thread = threading.Thread(target=self._run_blocking, name=name, daemon=True)
-            self._threads.append(thread)
-            thread.start()
-        self._blocking.put((function, event, future))
+        if blocking:
+            self._call_on_a_thread((function, event, future))
+        else:
+            self._waiting.append((function, event, future))
+            if not self._turn_due:
+                self._turn_due = True
+                self._loop.call_soon(self._take_turns)
         return future
 
     def stop(self) -> None:
         """Let the threads end when all calls are done."""
-        self._quick.put(None)
         for _ in self._threads:
             self._blocking.put(None)
-        for thread in (self._batches, *self._threads):
+        for thread in self._threads:
             thread.join()
 
-    def _run_batches(self) -> None:
-        going_on = True
-        while going_on:
-            jobs = [self._quick.get()]
-            try:
-                while len(jobs) < _LARGEST_BATCH:
-                    jobs.append(self._quick.get_nowait())
-            except Empty:
-                pass
-            going_on = None not in jobs
-            if real := [job for job in jobs if job is not None]:
-                self._run_batch(real)
-
-    def _run_batch(self, jobs: list[_Job]) -> None:
+    def _take_turns(self) -> None:
+        self._turn_due = False
+        jobs = self._waiting[:_LARGEST_BATCH]
+        if not jobs:
+            return
         calls = [partial(function, event, None) for function, event, _ in jobs]
-        try:
-            results = self._store.together(calls)
-        except Unavailable as error:
-            self._done.extend((future, None, error) for _, _, future in jobs)
-        else:
-            futures = [future for _, _, future in jobs]
-            self._done.extend((f, result, None) for f, result in zip(futures, results, strict=True))
-        self._wake_up()
-        self._log.flush()
-
-    def _run_blocking(self) -> None:
-        while (job := self._blocking.get()) is not None:
-            function, event, future = job
-            try:
-                self._done.append((future, function(event, None), None))
-            except BaseException as error:  # noqa: BLE001  (it belongs to whoever awaits it)
-                self._done.append((future, None, error))
-            self._loop.call_soon_threadsafe(self._finished)
-            self._wake_up()
+        settled = partial(self._settled, [future for _, _, future in jobs])
+        if self._store.together(calls, settled, free=self._free):
+            del self._waiting[: len(jobs)]
             self._log.flush()
 
-    def _finished(self) -> None:
-        self._running -= 1
+    def _settled(
+        self,
+        futures: "list[asyncio.Future[Any]]",
+        results: list[Any] | None,
+        error: Exception | None,
+    ) -> None:
+        self._loop.call_soon_threadsafe(self._deliver, futures, results, error)
 
-    def _wake_up(self) -> None:
-        if not self._wake_up_due:
-            self._wake_up_due = True
-            self._loop.call_soon_threadsafe(self._deliver)
+    def _free(self) -> None:
+        self._loop.call_soon_threadsafe(self._take_turns)
 
-    def _deliver(self) -> None:
-        # Reset first: whatever is appended from here on either is seen below or wakes us again.
-        self._wake_up_due = False
-        while self._done:
-            future, result, error = self._done.popleft()
+    def _deliver(
+        self,
+        futures: "list[asyncio.Future[Any]]",
+        results: list[Any] | None,
+        error: Exception | None,
+    ) -> None:
+        for n, future in enumerate(futures):
             if future.cancelled():
                 continue
-            if error is not None:
-                future.set_exception(error)
+            if results is None or error is not None:
+                future.set_exception(error or AssertionError("neither results nor an error"))
             else:
-                future.set_result(result)
+                future.set_result(results[n])
+        self._take_turns()
+
+    def _call_on_a_thread(self, job: _Job) -> None:
+        self._running += 1
+        if self._running > len(self._threads) < self._most:
+            name = f"blocking-{len(self._threads)}"
+            thread = threading.Thread(target=self._work, name=name, daemon=True)
+            self._threads.append(thread)
+            thread.start()
+        self._blocking.put(job)
+
+    def _work(self) -> None:
+        while (job := self._blocking.get()) is not None:
+            function, event, future = job
+            result: Any = None
+            error: BaseException | None = None
+            try:
+                result = function(event, None)
+            except BaseException as raised:  # noqa: BLE001  (it belongs to whoever awaits it)
+                error = raised
+            self._loop.call_soon_threadsafe(self._finished, future, result, error)
+            self._log.flush()
+
+    def _finished(
+        self, future: "asyncio.Future[Any]", result: Any, error: BaseException | None
+    ) -> None:
+        self._running -= 1
+        if future.cancelled():
+            return
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(result)

@@ -7,6 +7,7 @@ nothing twice, and a reader that has seen number n has seen everything up to n.
 """
 
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from typing import Any, Literal
 
 import msgspec
@@ -69,12 +70,14 @@ class Head(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         applied: for each kind of change, the sequence number of the last one in the log.
         progress: votes by user, as the last progress event had it.
         rev: number of appends so far.
+        at: of the last event.
     """
 
     last: int = 0
     applied: dict[str, int] = {}
     progress: dict[UserId, int] = {}
     rev: int = 0
+    at: Millis = Millis(0)
 
 
 def head(table: Table, room: RoomId) -> Head:
@@ -112,11 +115,14 @@ def append(
         new, drafts = extension
         if len(drafts) > MOST_AT_ONCE:
             raise ValueError(f"at most {MOST_AT_ONCE} events can be added at once")
+        # The times of changes are rough; those of a log never go back all the same.
+        times = list(accumulate((d.at for d in drafts), max, initial=old.at))
         update = TransactUpdate(
             key,
             Update(
                 set={
                     "last": old.last + len(drafts),
+                    "at": times[-1],
                     "applied": new.applied,
                     "progress": new.progress,
                     "expires": expires,
@@ -126,7 +132,7 @@ def append(
             Equals("rev", old.rev) if old.rev else Absent("PK"),
         )
         events = [
-            TransactPut(_to_item(room, old.last + n, draft, expires))
+            TransactPut(_to_item(room, old.last + n, draft, times[n], expires))
             for n, draft in enumerate(drafts, start=1)
         ]
         try:
@@ -149,7 +155,7 @@ def after(table: Table, room: RoomId, number: int, limit: int) -> list[RoomEvent
     return [msgspec.convert(item, RoomEvent) for item in page.items]
 
 
-def _to_item(room: RoomId, number: int, draft: Draft, expires: int) -> Item:
+def _to_item(room: RoomId, number: int, draft: Draft, at: Millis, expires: int) -> Item:
     key = keys.event(room, number)
     return {
         "PK": key.pk,
@@ -157,5 +163,6 @@ def _to_item(room: RoomId, number: int, draft: Draft, expires: int) -> Item:
         "cursor": str(number),
         "roomId": room,
         **msgspec.to_builtins(draft),
+        "at": at,
         "expires": expires,
     }

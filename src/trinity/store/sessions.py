@@ -119,13 +119,32 @@ def start_reset(table: Table, ids: Ids, user: UserId, now: Millis) -> str:
     secret = ids.secret()
     key = keys.reset(_hash(secret))
     table.put(
-        {"PK": key.pk, "SK": key.sk, "user": user, "expires": (now + RESET_TOKEN_FOR) // 1000}
+        {
+            "PK": key.pk,
+            "SK": key.sk,
+            "user": user,
+            "at": now,
+            "expires": (now + RESET_TOKEN_FOR) // 1000,
+        }
     )
     return secret
 
 
-def find_reset(table: Table, token: str, now: Millis) -> tuple[UserId, TransactDelete]:
-    """Return whose a reset token is, and the action that uses it up, once.
+class Reset(NamedTuple):
+    """A reset token.
+
+    Attributes:
+        at: when it was given out.
+        using_up: the action that uses it up, once.
+    """
+
+    user: UserId
+    at: Millis
+    using_up: TransactDelete
+
+
+def find_reset(table: Table, token: str, now: Millis) -> Reset:
+    """Return what a reset token stands for.
 
     Raises:
         InvalidToken: it is unknown, used up or expired.
@@ -134,7 +153,7 @@ def find_reset(table: Table, token: str, now: Millis) -> tuple[UserId, TransactD
     item = table.get(key, consistent=True)
     if item is None or item["expires"] * 1000 <= now:
         raise errors.InvalidToken
-    return UserId(item["user"]), TransactDelete(key, Exists("PK"))
+    return Reset(UserId(item["user"]), Millis(item["at"]), TransactDelete(key, Exists("PK")))
 
 
 def _parse(token: str) -> tuple[UserId, Key, str]:

@@ -57,7 +57,7 @@ def _ended(user: User, session: sessions.Rotated) -> bool:
     """Tell whether the password was changed since, by another session."""
     if sessions.family(session.token) == user.kept_session:
         return False
-    return session.started_at < user.sessions_from
+    return session.started_at <= user.sessions_from
 
 
 handler = operation(refresh)

@@ -29,20 +29,20 @@ def reset_password(
     removed after it is of no more use to anybody.
 
     Raises:
-        InvalidToken: the token is unknown, used up or expired.
+        InvalidToken: the token is unknown, used up or expired, or older than the password.
         InvalidRequest: the password cannot be; the token stays good.
         RateLimited: too many attempts from one address.
     """
     limits.check("reset_password", address=origin.address)
     passwords.check(request.password)
     now = clock.now()
-    user_id, using_up = sessions.find_reset(table, request.token, now)
-    user = users.find(table, user_id)
-    if user is None:
+    reset = sessions.find_reset(table, request.token, now)
+    user = users.find(table, reset.user)
+    if user is None or reset.at <= user.sessions_from:  # the password was set since
         raise errors.InvalidToken
     changes = users.new_password(passwords.digest(request.password), now)
     try:
-        users.update(table, user, changes, [using_up])
+        users.update(table, user, changes, [reset.using_up])
     except errors.Conflict:  # used up, or the account has changed, in this very moment
         raise errors.InvalidToken from None
     sessions.end_all(table, user.id)

@@ -176,6 +176,7 @@ def _count(table: Table, room: Room, changes: Sequence[Change]) -> None:
                 counts[user] = counts.get(user, 0) + 1
             for user in before - after:
                 counts[user] = counts.get(user, 0) - 1
+        counts = {user: count for user, count in counts.items() if count}
         applied = {**head.applied, "ballots": fresh[-1].seq}
         new = msgspec.structs.replace(head, applied=applied, progress=counts)
         if counts == head.progress:

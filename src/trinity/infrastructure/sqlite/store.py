@@ -10,9 +10,10 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain, islice
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -111,13 +112,21 @@ class Change(NamedTuple):
         return "REMOVE" if self.new is None else "MODIFY"
 
 
+Settled = Callable[[Any, Exception | None], None]
+
+
 class _Ticket:
-    """A piece of work that waits for a commit."""
+    """A piece of work that waits for a commit.
 
-    __slots__ = ("done", "error", "job", "result", "wake")
+    Attributes:
+        settled: is called with result or error when it is done; None: somebody sleeps on `wake`.
+    """
 
-    def __init__(self, job: Callable[["_Transaction"], Any]) -> None:
+    __slots__ = ("done", "error", "job", "result", "settled", "wake")
+
+    def __init__(self, job: Callable[["_Transaction"], Any], settled: Settled | None) -> None:
         self.job = job
+        self.settled = settled
         self.wake = threading.Lock()
         self.wake.acquire()
         self.done = False
@@ -137,6 +146,7 @@ class _Transaction:
     ) -> None:
         self._execute = connection.execute
         self._begun = False
+        self.failure: Exception | None = None
         self.next_seq = next_seq
         self.written: dict[Key, str | None] = {}
         self._remembered = remembered
@@ -199,8 +209,19 @@ class _Transaction:
         self._flush()
         return self._execute(sql, parameters).fetchall()
 
+    @property
+    def clean(self) -> bool:
+        """Whether there is nothing to commit."""
+        return not self._begun and not self._changes and self.failure is None
+
     def commit(self) -> None:
-        """Make everything durable; without any write this does nothing."""
+        """Make everything durable; without any write this does nothing.
+
+        Raises:
+            Exception: what kept the batch from being finished.
+        """
+        if self.failure is not None:
+            raise self.failure
         self._flush()
         if self._begun:
             self._execute("COMMIT")
@@ -268,25 +289,19 @@ class SqliteStore:
         self._mutex = threading.Lock()
         self._queue: list[_Ticket] = []
         self._busy = False
+        self._when_free: Callable[[], None] | None = None
+        self._to_commit: SimpleQueue[tuple[list[_Ticket], _Transaction] | None] = SimpleQueue()
+        self._committer = threading.Thread(
+            target=self._commit_for_others, name="committer", daemon=True
+        )
+        self._committer.start()
         self._leader: int | None = None
         self._transaction: _Transaction | None = None
-        self._changed = threading.Condition()
-        self._waiters = 0
+        self._feeds: list[Feed] = []
         self.commits = 0
         self.table = SqliteTable(self)
 
     # ------------------------------------------------------------------------------- writing
-
-    def together(self, calls: Sequence[Callable[[], T]]) -> list[T]:
-        """Make calls, one after the other, whose writes become durable in one commit.
-
-        Inside of a call the table works as ever: reads see the writes of the calls before. That
-        they are not durable yet does not show, since nobody hears of them before this returns.
-
-        Raises:
-            Unavailable: the file could not be written; nothing of any call was done.
-        """
-        return self.write(lambda _: [call() for call in calls])
 
     def write(self, job: Callable[[_Transaction], T]) -> T:
         """Run a job in a transaction and return its result once that is durable.
@@ -300,7 +315,7 @@ class SqliteStore:
         inside = self._inside()
         if inside is not None:
             return job(inside)
-        ticket = _Ticket(job)
+        ticket = _Ticket(job, None)
         with self._mutex:
             self._queue.append(ticket)
             leads = not self._busy
@@ -308,54 +323,96 @@ class SqliteStore:
         if not leads:
             ticket.wake.acquire()
         if not ticket.done:
-            self._lead()
+            with self._mutex:
+                batch, self._queue = self._queue, []
+            self._settle(batch, self._work(batch))
         if ticket.error is not None:
             raise ticket.error
         result: T = ticket.result
         return result
 
-    def _lead(self) -> None:
-        with self._mutex:
-            batch, self._queue = self._queue, []
-        before = self._last_seq
-        self._commit(batch)
-        with self._mutex:
-            if self._queue:
-                self._queue[0].wake.release()  # not done: it leads the next batch
-            else:
-                self._busy = False
-        for ticket in batch:
-            ticket.wake.release()
-        if self._waiters and self._last_seq != before:
-            with self._changed:
-                self._changed.notify_all()
+    def together(
+        self, calls: Sequence[Callable[[], Any]], settled: Settled, free: Callable[[], None]
+    ) -> bool:
+        """Make calls, one after the other, whose writes become durable in one commit.
 
-    def _commit(self, batch: Sequence[_Ticket]) -> None:
-        writer = self._writer
+        The calls are made here and now, on this thread; the commit is left to another one. Inside
+        of a call the table works as ever: reads see the writes of the calls before. That they are
+        not durable yet does not show, as long as nobody hears of them before `settled` is called.
+
+        Args:
+            calls: they must not raise.
+            settled: is called, on any thread, with the list of the results when all is durable,
+                or with `Unavailable` when nothing of it was done.
+            free: is called, on any thread, when it makes sense to try again.
+
+        Returns:
+            False if a commit is on its way: then no call was made, and `free` will be called.
+        """
+        with self._mutex:
+            if self._busy:
+                self._when_free = free
+                return False
+            self._busy = True
+        batch = [_Ticket(lambda _: [call() for call in calls], settled)]
+        transaction = self._work(batch)
+        if transaction.clean:
+            self._settle(batch, transaction)  # nothing to wait for
+        else:
+            self._to_commit.put((batch, transaction))
+        return True
+
+    def _work(self, batch: Sequence[_Ticket]) -> _Transaction:
+        """Run the jobs of a batch; whoever calls this holds the right to commit."""
+        transaction = _Transaction(self._writer, self._remembered, self._last_seq + 1)
+        self._leader, self._transaction = threading.get_ident(), transaction
         try:
-            transaction = _Transaction(writer, self._remembered, self._last_seq + 1)
-            self._leader, self._transaction = threading.get_ident(), transaction
             for ticket in batch:
                 try:
                     ticket.result = ticket.job(transaction)
                 except (ConditionFailed, TransactionCancelled, ValueError) as error:
                     # Jobs check everything before they write, so a refused one wrote nothing.
                     ticket.error = error
+        except Exception as error:  # noqa: BLE001  (whatever it is, the batch cannot be committed)
+            transaction.failure = error
+        finally:
+            self._leader, self._transaction = None, None
+        return transaction
+
+    def _settle(self, batch: Sequence[_Ticket], transaction: _Transaction) -> None:
+        """Commit a batch, pass the right to commit on, and tell everybody."""
+        try:
             transaction.commit()
             self._remember(transaction.written)
             self._last_seq = transaction.next_seq - 1
-        except BaseException as error:
-            if writer.in_transaction:
-                writer.execute("ROLLBACK")
+        except Exception as error:  # noqa: BLE001  (a full disk, a broken file, a fault of ours)
+            if self._writer.in_transaction:
+                self._writer.execute("ROLLBACK")
             for ticket in batch:
                 ticket.error = Unavailable(f"the store could not commit: {error}")
                 ticket.error.__cause__ = error
-            if not isinstance(error, Exception):
-                raise
-        finally:
-            self._leader, self._transaction = None, None
-            for ticket in batch:
-                ticket.done = True
+        for ticket in batch:
+            ticket.done = True
+        free: Callable[[], None] | None = None
+        with self._mutex:
+            if self._queue:
+                self._queue[0].wake.release()  # not done: it leads the next batch
+            else:
+                self._busy = False
+                free, self._when_free = self._when_free, None
+        for ticket in batch:
+            if ticket.settled is not None:
+                ticket.settled(ticket.result, ticket.error)
+            else:
+                ticket.wake.release()
+        if free is not None:
+            free()
+        for feed in self._feeds:
+            feed.tell(transaction.written, self._last_seq)
+
+    def _commit_for_others(self) -> None:
+        while (work := self._to_commit.get()) is not None:
+            self._settle(*work)
 
     def _inside(self) -> _Transaction | None:
         """Return the transaction of the batch that this very thread is working on, if it is."""
@@ -439,16 +496,11 @@ class SqliteStore:
             for seq, at, pk, sk, old, new in rows
         ]
 
-    def wait_for_changes(self, seq: int, timeout: float) -> bool:
-        """Wait until there is a change after `seq`, at most `timeout` seconds; tell if there is."""
-        if self._last_seq > seq:
-            return True
-        with self._changed:
-            self._waiters += 1
-            try:
-                return self._changed.wait_for(lambda: self._last_seq > seq, timeout)
-            finally:
-                self._waiters -= 1
+    def feed(self, sort_keys: Sequence[str]) -> "Feed":
+        """Return a feed of the changes of some items; see `changes_after` for their sort keys."""
+        feed = Feed(self, sort_keys)
+        self._feeds = [*self._feeds, feed]
+        return feed
 
     def checkpoint(self, consumer: str) -> int:
         """Return up to which change a consumer is done; 0 for a new one."""
@@ -510,6 +562,8 @@ class SqliteStore:
 
     def close(self) -> None:
         """Let go of the file; its log is folded into it."""
+        self._to_commit.put(None)
+        self._committer.join()
         while self._readers:
             self._readers.pop().close()
         self._writer.close()
@@ -521,6 +575,41 @@ class SqliteStore:
         if read_only:
             connection.execute("PRAGMA query_only = ON")
         return connection
+
+
+class Feed:
+    """Those changes that one reader cares for, and a way to wait for the next.
+
+    Args:
+        store: where the changes are.
+        sort_keys: of the items; see `SqliteStore.changes_after`.
+    """
+
+    def __init__(self, store: SqliteStore, sort_keys: Sequence[str]) -> None:
+        self._store = store
+        self._sort_keys = sort_keys
+        self._whole = frozenset(key for key in sort_keys if not key.endswith("#"))
+        self._beginnings = tuple(key for key in sort_keys if key.endswith("#"))
+        self._newest = store.last_seq  # there may be one of ours among those
+        self._changed = threading.Condition()
+
+    def wait(self, seq: int, timeout: float) -> bool:
+        """Wait until there may be a change after `seq`, at most so many seconds; tell if so."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._newest > seq, timeout)
+
+    def after(self, seq: int, limit: int) -> list[Change]:
+        """Return the next changes, at most so many."""
+        return self._store.changes_after(seq, limit, sort_keys=self._sort_keys)
+
+    def tell(self, written: Iterable[Key], seq: int) -> None:
+        """Learn of a commit; the readers wake up only if it is about their items."""
+        for key in written:
+            if key.sk in self._whole or key.sk.startswith(self._beginnings or "\0"):
+                with self._changed:
+                    self._newest = seq
+                    self._changed.notify_all()
+                return
 
 
 def migrate(connection: sqlite3.Connection) -> None:

@@ -1,0 +1,285 @@
+"""What each operation costs in billed units of the table, by the budget of docs/architecture.md.
+
+DynamoDB bills a write by the KB of the larger image of each item, twice as much in a transaction,
+and a read by 4 KB, half as much where it need not be consistent.
+https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/read-write-operations.html
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+import pytest
+
+from tests.fakes import ORIGIN, STREAMS, World, title_id
+from tests.faults.groups import Group
+from trinity.common.requests import Origin
+from trinity.domain.ids import RoomId
+from trinity.openapi import load
+from trinity.ports import (
+    Condition,
+    Item,
+    Key,
+    Page,
+    Table,
+    TransactAction,
+    TransactionCancelled,
+    TransactPut,
+    Update,
+)
+from trinity.store import sessions
+from trinity.topology import FUNCTIONS
+
+HANDLERS = {function.name: load(function) for function in FUNCTIONS}
+
+
+class MeteredTable:
+    """A `Table` that counts what would be billed."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        self.reads = self.writes = 0.0
+        self.calls: list[str] = []
+
+    def get(self, key: Key, *, consistent: bool = False) -> Item | None:
+        item = self._table.get(key, consistent=consistent)
+        self._read("get", [item], consistent)
+        return item
+
+    def batch_get(self, keys: Sequence[Key]) -> list[Item | None]:
+        items = self._table.batch_get(keys)
+        self.calls.append("batch_get")
+        self.reads += sum(_blocks(_size(item), 4096) for item in items) / 2
+        return items
+
+    def query(self, pk: str, *, consistent: bool = False, **options: Any) -> Page:
+        assert pk, "a query has a partition: nothing scans"
+        page = self._table.query(pk, consistent=consistent, **options)
+        self._read("query", page.items, consistent)
+        return page
+
+    def put(self, item: Item, *, when: Condition | None = None) -> None:
+        self._write(
+            "put", [Key(item["PK"], item["SK"])], 1, lambda: self._table.put(item, when=when)
+        )
+
+    def update(self, key: Key, update: Update, *, when: Condition | None = None) -> Item:
+        return self._write("update", [key], 1, lambda: self._table.update(key, update, when=when))
+
+    def delete(self, key: Key, *, when: Condition | None = None) -> None:
+        self._write("delete", [key], 1, lambda: self._table.delete(key, when=when))
+
+    def transact(self, actions: Sequence[TransactAction]) -> None:
+        keys = [
+            Key(a.item["PK"], a.item["SK"]) if isinstance(a, TransactPut) else a.key
+            for a in actions
+        ]
+        try:
+            self._write("transact", keys, 2, lambda: self._table.transact(actions))
+        except TransactionCancelled:
+            self.calls.append("cancelled")
+            raise
+
+    def _read(self, name: str, items: Sequence[Item | None], consistent: bool) -> None:
+        self.calls.append(name)
+        self.reads += _blocks(sum(map(_size, items)), 4096) / (1 if consistent else 2)
+
+    def _write(self, name: str, keys: Sequence[Key], times: int, write: Callable[[], Any]) -> Any:
+        before = [_size(self._table.get(key)) for key in keys]
+        self.calls.append(name)
+        try:
+            return write()
+        finally:
+            after = [_size(self._table.get(key)) for key in keys]
+            self.writes += times * sum(
+                _blocks(max(old, new), 1024) for old, new in zip(before, after, strict=True)
+            )
+
+
+def _size(item: Item | None) -> int:
+    return len(msgspec.json.encode(item)) if item is not None else 0
+
+
+def _blocks(size: int, of: int) -> int:
+    return max(1, -(-size // of))
+
+
+class Case(NamedTuple):
+    """An operation in a usual situation.
+
+    Attributes:
+        function: of the topology.
+        situation: for people.
+        request: its fields.
+        by: number of the caller in the group.
+        writes, reads: units at the most.
+        calls: exactly these calls, where the order matters most.
+        before: what happened before.
+        changes: what a consumer is given.
+    """
+
+    function: str
+    situation: str
+    writes: float
+    reads: float
+    request: Callable[[World, Group], dict[str, Any]] = lambda *_: {}
+    by: int = 0
+    calls: list[str] | None = None
+    before: Callable[[World, Group], Any] = lambda *_: None
+    changes: str | None = None
+
+
+def in_room(**fields: Any) -> Callable[[World, Group], dict[str, Any]]:
+    return lambda _, g: {"roomId": g.room, **fields}
+
+
+def vote(title: int, choice: str) -> Callable[[World, Group], dict[str, Any]]:
+    return in_room(titleId=title_id(title), choice=choice)
+
+
+def account(world: World, g: Group) -> None:
+    request = {"email": "ana@x.example", "password": "a password", "name": "Ana"}
+    _call(world, "register", request)
+
+
+def session(world: World, g: Group) -> dict[str, Any]:
+    token = sessions.start(world.table, world.ids, g.users[0], world.clock.now())
+    return {"refreshToken": token}
+
+
+def reset(world: World, g: Group) -> dict[str, Any]:
+    account(world, g)
+    user = world.store.changes_after(0, 1000)[-1].pk.removeprefix("USER#")
+    world.clock.advance(1)
+    token = sessions.start_reset(world.table, world.ids, user, world.clock.now())
+    return {"token": token, "password": "another one"}
+
+
+NEW = {"email": "new@x.example", "password": "a password", "name": "New"}
+DECK = {"source": "titles", "titleIds": [title_id(0)]}
+
+# The rows that the budget names are exact; the others say what is usual, so that it is noticed.
+CASES = [
+    Case("cast_votes", "a no, remembered", 1, 0, vote(0, "no"), calls=["update"]),
+    Case("cast_votes", "a yes, remembered", 1, 1, vote(0, "yes"), calls=["update", "get"]),
+    Case(
+        "cast_votes",
+        "the last yes: one transaction of match, room and ballot, and a look before and after",
+        1 + 6,
+        3,
+        vote(1, "yes"),
+        calls=["update", "get", "get", "transact", "get"],
+        before=lambda w, g: [w.vote(user, g.room, 1) for user in g.users[1:3]],
+    ),
+    Case(
+        "undo_vote",
+        "remembered",
+        1,
+        0,
+        in_room(titleId=title_id(2)),
+        calls=["update"],
+        before=lambda w, g: w.vote(g.users[0], g.room, 2),
+    ),
+    Case("join_room", "somebody new", 4, 9, lambda _, g: {"code": g.code}, by=3),
+    Case("leave_room", "a member", 4, 4, in_room(), by=2),
+    Case("kick_member", "a member", 4, 4, lambda _, g: {"roomId": g.room, "userId": g.users[2]}),
+    Case("list_rooms", "one query and one batch", 0, 2, calls=["query", "batch_get"]),
+    Case("my_matches", "no matches", 0, 2, calls=["query", "batch_get"]),
+    Case("create_room", "a short deck", 6, 1, lambda *_: {"deck": DECK}, calls=["get", "transact"]),
+    Case("get_room", "a member", 0, 2, in_room(), calls=["get", "query"]),
+    Case("update_room", "a new name", 2, 4, in_room(name="Friday")),
+    Case("delete_room", "with two ballots", 20, 3, in_room()),
+    Case("get_deck", "a member", 0, 1, in_room(), calls=["get"]),
+    Case("next_cards", "a member", 0, 2, in_room(), calls=["get", "query"]),
+    Case("room_events", "a member", 0, 2, in_room(), calls=["get", "query"]),
+    Case("get_results", "a member", 0, 2, in_room(), calls=["get", "query"]),
+    Case("register", "somebody new", 5, 0, lambda *_: NEW, calls=["transact", "put"]),
+    Case("guest", "somebody new", 2, 0, lambda *_: {"name": "New"}, calls=["put", "put"]),
+    Case(
+        "login",
+        "an account",
+        3,
+        2,
+        lambda *_: {"email": "ana@x.example", "password": "a password"},
+        before=account,
+    ),
+    Case("refresh", "a session", 1, 2, session, calls=["get", "update", "get"]),
+    Case("logout", "a session", 1, 0, session, calls=["delete"]),
+    Case(
+        "forgot_password",
+        "an account",
+        1,
+        2,
+        lambda *_: {"email": "ana@x.example"},
+        calls=["get", "get", "put"],
+        before=account,
+    ),
+    Case("reset_password", "one session", 6, 3, reset),
+    Case("get_me", "a guest", 0, 1, calls=["get"]),
+    Case("update_me", "a new name in one room", 4, 9, lambda *_: {"name": "Eve"}),
+    Case("delete_me", "a member of one room", 14, 14, by=2),
+    Case("list_genres", "no table", 0, 0, calls=[]),
+    Case("search_titles", "no table", 0, 0, lambda *_: {"query": "film"}, calls=[]),
+    Case("health", "a look at the table", 0, 1),
+    Case("openapi", "no table", 0, 0, calls=[]),
+    Case("discovery", "no table", 0, 0, calls=[]),
+    Case("jwks", "no table", 0, 0, calls=[]),
+    Case("publish", "three joins of one room: one append", 10, 5, changes="rooms"),
+    Case("publish", "thirty votes of one room: one append", 6, 5, changes="ballots"),
+]
+
+
+def _call(world: World, name: str, fields: dict[str, Any], by: str = "") -> Any:
+    handler = HANDLERS[name]
+    request = None
+    if handler.request_type is not None:
+        request = msgspec.convert(fields, handler.request_type)
+    origin = Origin(ORIGIN.address, ORIGIN.base_url, None, None)
+    return world.call(handler.use_case, request, by, origin)
+
+
+@pytest.mark.parametrize("case", CASES, ids=[f"{c.function}: {c.situation}" for c in CASES])
+def test_no_operation_costs_more_than_its_budget(case, world):
+    g = Group(world, members=3, others=1, votes={1: {2: "yes"}}, titles=3, stop_at="never")
+    case.before(world, g)
+    if case.changes == "ballots":
+        for title in (0, 1):
+            for _ in range(5):
+                for user in g.users[:3]:
+                    world.vote(user, g.room, title, "no")
+    request = case.request(world, g)
+    world.vote(g.users[0], g.room, 0, "no")  # what a vote has to know of the room is remembered
+    metered = MeteredTable(world.table)
+    if case.changes is not None:
+        seen = world.changes(case.changes, g.since)
+        assert seen
+        assert set(STREAMS) == {"rooms", "ballots"}
+        world.over(table=metered).publish(seen)
+    else:
+        _call(world.over(table=metered), case.function, request, g.users[case.by])
+    spent = f"{metered.writes} write and {metered.reads} read units: {metered.calls}"
+    assert metered.writes <= case.writes, spent
+    assert metered.reads <= case.reads, spent
+    if case.calls is not None:
+        assert metered.calls == case.calls, spent
+
+
+def test_every_function_has_a_budget():
+    assert {case.function for case in CASES} == {function.name for function in FUNCTIONS}
+
+
+def test_a_table_cannot_be_scanned():
+    methods = {name for name in vars(Table) if not name.startswith("_")}
+    assert methods == {"get", "batch_get", "query", "put", "update", "delete", "transact"}
+
+
+def test_the_cost_of_a_vote_does_not_grow_with_the_room(world):
+    spent = []
+    for members in (2, 20):
+        g = Group(world, members=members, capacity=30, stop_at="never")
+        for user in g.users[1:]:
+            world.vote(user, g.room, 0, "no")
+        metered = MeteredTable(world.table)
+        world.over(table=metered).vote(g.users[0], RoomId(g.room), 0, "no")
+        spent.append((metered.writes, metered.reads))
+    assert spent == [(1, 0), (1, 0)]

@@ -43,12 +43,14 @@ STREAMS: dict[str, Stream] = {
 
 
 class FakeClock:
-    """A clock that stands still until it is told to go on."""
+    """A clock that stands still until it is told to go on, or goes on by `tick` at each look."""
 
     def __init__(self, now: Millis = NOON) -> None:
         self.time = now
+        self.tick = 0
 
     def now(self) -> Millis:
+        self.advance(self.tick)
         return self.time
 
     def advance(self, millis: int) -> None:

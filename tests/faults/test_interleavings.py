@@ -17,9 +17,13 @@ from trinity.common import tokens
 from trinity.common.requests import Origin
 from trinity.common.shapes import Accepted
 from trinity.domain.consensus import AtLeast, Easing, Share, agreement, kind
+from trinity.domain.errors import InvalidToken
+from trinity.domain.ids import RoomId
 from trinity.domain.rooms import Match
+from trinity.handlers.auth.login import Login, login
 from trinity.handlers.auth.refresh import Refresh, refresh
 from trinity.handlers.auth.register import Register, register
+from trinity.handlers.auth.reset_password import ResetPassword, reset_password
 from trinity.handlers.rooms.delete import DeleteRoom, delete_room
 from trinity.handlers.users.delete_me import delete_me
 from trinity.handlers.users.update_me import UpdateMe, update_me
@@ -192,6 +196,26 @@ def no_ghosts(world: World, g: Group, _: list[Outcome]) -> str | None:
     for user in g.state(world).present:
         if users.find(world.table, user) is None:
             return f"{user} is in the room and has no account"
+    return None
+
+
+def no_room_without_a_host(world: World, g: Group, _: list[Outcome]) -> str | None:
+    for change in world.store.changes_after(g.since, 10_000):
+        if change.sk == "ROOM" and change.new is not None:
+            room = rooms.find(world.table, RoomId(change.new["id"]))
+            if room is None or room.active_count == 0:
+                continue
+            if users.find(world.table, room.host_id) is None:
+                return f"the host of {room.id} has no account"
+    return None
+
+
+def told_of_every_match(world: World, g: Group, outcomes: list[Outcome]) -> str | None:
+    """Whoever votes for a title that has a match hears of it, unless the vote was refused."""
+    found = {m.title_id for m in matches.of_room(world.table, g.state(world))}
+    answer = outcomes[0].value
+    if answer is not None and {m.title_id for m in answer.matches} != found:
+        return f"matches are {found}, told were {answer.matches}"
     return None
 
 
@@ -427,6 +451,20 @@ PAIRS = [
         (remove_me(1), join(1)),
         frozenset({"unauthenticated"}),
         no_ghosts,
+    ),
+    Scenario(
+        "delete me, create",
+        group(),
+        (remove_me(1), lambda world, g: world.create(g.users[1])),
+        frozenset({"unauthenticated"}),
+        no_room_without_a_host,
+    ),
+    Scenario(
+        "vote, vote: several, where another decides first",
+        group(votes={0: {0: "yes", 1: "yes"}, 1: {}}),
+        (lambda world, g: world.vote_many(g.users[1], g.room, {0: "yes", 1: "yes"}), Cast(1, 1)),
+        CLOSED,
+        told_of_every_match,
     ),
     Scenario(
         "publish, vote: progress",
@@ -695,6 +733,35 @@ def test_a_refresh_that_races_with_the_end_of_all_sessions_leaves_no_session(wor
     def check(outcomes: list[Outcome], _: list[int]) -> None:
         if world.table.query(keys.user_pk(state["user"]), prefix=keys.SESSION).items:
             raise Violation("I7: a session outlived the end of all sessions")
+
+    assert explore(start, check).schedules > 1
+
+
+def test_a_login_with_the_old_password_leaves_no_session_behind_a_new_one(world):
+    state: dict[str, Any] = {"n": 0}
+    world.clock.tick = 1
+
+    def start() -> Race:
+        state["n"] += 1
+        email = f"l{state['n']}@x.example"
+        account = Register(email=email, password="old password", name="Ana")
+        state["user"] = world.call(register, account).user.id
+        token = sessions.start_reset(world.table, world.ids, state["user"], world.clock.now())
+        return race(
+            world,
+            lambda w: w.call(login, Login(email=email, password="old password")),
+            lambda w: w.call(reset_password, ResetPassword(token=token, password="new password")),
+        )
+
+    def check(outcomes: list[Outcome], _: list[int]) -> None:
+        signed_in, reset = outcomes
+        if reset.refusal is not None:
+            raise Violation(f"the reset was refused with {reset.refusal.code}")
+        if signed_in.value is None:
+            return
+        with suppress(InvalidToken):
+            world.call(refresh, Refresh(refresh_token=signed_in.value.refresh_token))
+            raise Violation("a session of the old password goes on")
 
     assert explore(start, check).schedules > 1
 

@@ -113,7 +113,7 @@ def _operation(
         if required:
             body["required"] = required
         operation["requestBody"] = {
-            "required": True,
+            "required": bool(required),
             "content": {"application/json": {"schema": body}},
         }
     elif rest:

@@ -84,9 +84,14 @@ def read(event: Event, kind: type[R]) -> R:
         fields.update(path)
     try:
         # Text is all there is in a query, so "10" is a number where one is expected.
-        return msgspec.convert(fields, kind, strict=in_body)
+        request = msgspec.convert(fields, kind, strict=in_body)
     except msgspec.ValidationError as error:
         raise _invalid(error) from None
+    if not in_body:
+        for name, text in fields.items():  # to msgspec this word is null; here it is a text
+            if text.lower() == "null":
+                raise errors.InvalidRequest(errors=[(f"/{name}", "cannot be null")])
+    return request
 
 
 def caller(event: Event) -> Caller:

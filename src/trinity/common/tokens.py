@@ -69,4 +69,7 @@ def _encode(raw: bytes) -> str:
 
 
 def _decode(text: str) -> bytes:
-    return base64.b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True)
+    raw = base64.b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True)
+    if _encode(raw) != text:  # the last character has bits to spare: one spelling is enough
+        raise ValueError("not the canonical form")
+    return raw

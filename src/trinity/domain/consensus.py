@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from trinity.domain import errors
 from trinity.domain.ids import UserId
 
 Choice = Literal["yes", "no", "super", "veto"]
@@ -86,6 +87,16 @@ def needed(rule: Rule, present: int, eased: int = 0) -> int:
             return max(1, -(-percent * present // 100))
         case Easing():
             return max(present - eased, SMALLEST_GROUP)
+
+
+def require_reachable(rule: Rule, capacity: int) -> None:
+    """Refuse a rule that no group of a room could ever meet.
+
+    Raises:
+        InvalidRequest: it asks for more people than the room can hold.
+    """
+    if isinstance(rule, AtLeast) and rule.count > capacity:
+        raise errors.InvalidRequest(errors=[("/rule/count", f"must be at most {capacity}")])
 
 
 def easing_due(rule: Rule, votes: int, present: int) -> int:

@@ -49,5 +49,12 @@ def clean_name(raw: str, *, longest: int = NAME_LENGTH, pointer: str = "/name") 
     return name
 
 
+def clean_text(raw: str) -> str:
+    """Return a longer text without what is invisible or disturbs its surroundings."""
+    text = unicodedata.normalize("NFC", raw)
+    kept = (c for c in text if c in "\n\u200c\u200d" or unicodedata.category(c) not in _FORBIDDEN)
+    return "".join(kept).strip()
+
+
 def _invalid(pointer: str, message: str) -> errors.InvalidRequest:
     return errors.InvalidRequest(errors=[(pointer, message)])

@@ -67,4 +67,6 @@ class Authorizer:
 def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, list):
+        return f"[{' '.join(map(_text, value))}]"
     return str(value)

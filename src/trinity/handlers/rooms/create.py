@@ -10,9 +10,9 @@ from trinity.bootstrap import operation
 from trinity.common.requests import Caller, Origin, Request
 from trinity.common.shapes import RoomShape
 from trinity.domain import errors
-from trinity.domain.consensus import Rule, Unanimous
+from trinity.domain.consensus import Rule, Unanimous, require_reachable
 from trinity.domain.ids import DAY, BlobId, Millis, RoomId, TitleId
-from trinity.domain.names import ROOM_NAME_LENGTH, clean_name
+from trinity.domain.names import ROOM_NAME_LENGTH, clean_name, clean_text
 from trinity.domain.rooms import Member, Room, StopAt, matches_to_decide, open_until
 from trinity.domain.titles import MediaType, Title, TitleFilter
 from trinity.domain.users import User
@@ -31,6 +31,7 @@ from trinity.ports import (
 from trinity.store import decks, keys, rooms, users
 
 LARGEST_DECK = 500
+LONGEST_KEY = 255
 _CODE_ATTEMPTS = 10
 
 
@@ -109,10 +110,12 @@ def create_room(
     answer, for a day: the answer is stored in the transaction that stores the room.
 
     Raises:
-        InvalidRequest: a name cannot be, or a chosen title does not exist.
+        InvalidRequest: a name cannot be, a chosen title does not exist, or the rule asks for more
+            people than the room can hold.
         EmptyDeck: no title fits the wishes.
         IdempotencyMismatch: the key was used for another request.
     """
+    require_reachable(request.rule, request.capacity)
     once = _Once.of(request, caller, origin)
     if once is not None and (answer := once.answer(table)) is not None:
         return answer
@@ -212,8 +215,8 @@ def _own_title(item: ListItem, pointer: str) -> Title:
         title=name,
         media_type="other",
         genres=(),
-        subtitle=item.subtitle or None,
-        overview=item.description or None,
+        subtitle=clean_text(item.subtitle or "") or None,
+        overview=clean_text(item.description or "") or None,
         poster_url=item.image_url,
     )
 
@@ -228,6 +231,8 @@ class _Once(msgspec.Struct, frozen=True):
     def of(cls, request: CreateRoom, caller: Caller, origin: Origin) -> "_Once | None":
         if not origin.idempotency_key:
             return None
+        if len(origin.idempotency_key) > LONGEST_KEY:
+            raise errors.InvalidRequest(f"An Idempotency-Key has at most {LONGEST_KEY} characters.")
         name = hashlib.sha256(origin.idempotency_key.encode()).hexdigest()
         content = msgspec.json.encode(request)
         return cls(

@@ -10,7 +10,7 @@ from trinity.bootstrap import operation
 from trinity.common.requests import Caller, Origin, Request
 from trinity.common.shapes import RoomShape
 from trinity.common.views import room_shape
-from trinity.domain.consensus import Rule
+from trinity.domain.consensus import Rule, require_reachable
 from trinity.domain.ids import RoomId
 from trinity.domain.names import ROOM_NAME_LENGTH, clean_name
 from trinity.domain.rooms import Room, matches_to_decide, open_until
@@ -42,7 +42,7 @@ def update_room(
     Raises:
         RoomNotFound: there is no such room.
         NotAMember, NotTheHost: only the host may.
-        InvalidRequest: the name cannot be.
+        InvalidRequest: the name cannot be, or the rule asks for more people than can be there.
         Conflict: others changed the room again and again.
     """
     now = clock.now()
@@ -56,6 +56,7 @@ def update_room(
         if name is not None and name != room.name:
             changes["name"] = name
         if request.rule is not None and request.rule != room.rule:
+            require_reachable(request.rule, room.capacity)
             changes |= {"rule": msgspec.to_builtins(request.rule), "eased": 0}
         if request.state == "closed" and room.state_at(now) in ("open", "expired"):
             changes["state"] = "closed"

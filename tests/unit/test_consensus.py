@@ -1,6 +1,5 @@
 """When a group agrees."""
 
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

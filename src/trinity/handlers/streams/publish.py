@@ -45,6 +45,7 @@ def publish(
             if any(_may_decide(change) for change in others):
                 title_of = decks.load(blobs, room.deck).title
                 matches.record_all(table, cache, room.id, title_of, clock.now())
+                _ease(table, cache, room)
         if votes:
             _count(table, room, votes)
             _finish(table, cache, blobs, room, votes, clock.now())

@@ -18,8 +18,8 @@ class User(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename
 
     Attributes:
         password_hash: argon2id, in its own encoding with its parameters.
-        sessions_from: sessions that began until then are over, since the password was changed.
-        kept_session: the one session that goes on all the same: the one that changed it.
+        epoch: grows with every new password. Sessions and reset tokens belong to an epoch, and are
+            over when it is.
     """
 
     id: UserId
@@ -28,8 +28,7 @@ class User(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename
     email: str | None = None
     password_hash: str | None = None
     avatar_url: str | None = None
-    sessions_from: Millis = Millis(0)
-    kept_session: str | None = None
+    epoch: int = 0
 
     @property
     def guest(self) -> bool:

@@ -102,7 +102,9 @@ def record(
             pending.pop(0)
             continue
         if room.state_at(now) != "open":
-            break
+            # Somebody else's match decided the room: it may be on one of these titles.
+            titles = {one.title_id for one in pending}
+            return found + [m for m in of_room(table, room) if m.title_id in titles]
         match = Match(
             title_id=ballot.title_id,
             title=title_of(ballot.title_id),

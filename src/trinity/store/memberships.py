@@ -60,3 +60,6 @@ def erase_in(table: Table, cache: Cache, room_id: RoomId, user: UserId) -> None:
         if user in ballot.votes:
             ballots.undo(table, room_id, ballot.title_id, user)
     rooms.erase_member(table, cache, room_id, user)
+    room = rooms.find(table, room_id)
+    if room is not None:
+        table.delete(keys.my_room(user, room.created_at, room_id))

@@ -26,6 +26,7 @@ from trinity.ports import (
     Path,
     Table,
     TransactAction,
+    TransactCheck,
     TransactDelete,
     TransactionCancelled,
     TransactPut,
@@ -104,7 +105,8 @@ def create(table: Table, room: Room, also: Iterable[TransactAction] = ()) -> Non
     """Store a new room, its code, and the host's pointer to it, together with `also`.
 
     Raises:
-        TransactionCancelled: reason 0: the code is taken; others: those of `also`, from 3.
+        TransactionCancelled: reason 0: the code is taken; 1: the host has no account any more;
+            others: those of `also`, from 4.
     """
     code = keys.code(room.code)
     table.transact(
@@ -113,6 +115,8 @@ def create(table: Table, room: Room, also: Iterable[TransactAction] = ()) -> Non
                 {"PK": code.pk, "SK": code.sk, "room": room.id, "expires": expires(room)},
                 Absent("PK"),
             ),
+            # An account that is being removed does not look for rooms that come later.
+            TransactCheck(keys.profile(room.host_id), Exists("PK")),
             TransactPut(to_item(room), Absent("PK")),
             _pointer(room, room.host_id),
             *also,

@@ -19,14 +19,25 @@ from trinity.ports import (
     Ids,
     Key,
     Table,
+    TransactAction,
     TransactDelete,
+    TransactUpdate,
     Update,
 )
 from trinity.store import keys
 
 
-def start(table: Table, ids: Ids, user: UserId, now: Millis) -> str:
-    """Begin a session and return its first refresh token."""
+def start(table: Table, ids: Ids, user: UserId, now: Millis, *, epoch: int = 0) -> str:
+    """Begin a session and return its first refresh token.
+
+    Args:
+        table: the table.
+        ids: for family and secret.
+        user: whose session.
+        now: the present time.
+        epoch: of the user as he was when he proved who he is. Should the password change at the
+            same time, the session is over before it begins.
+    """
     family, secret = ids.new(), ids.secret()
     key = keys.session(user, family)
     table.put(
@@ -35,6 +46,7 @@ def start(table: Table, ids: Ids, user: UserId, now: Millis) -> str:
             "SK": key.sk,
             "current": _hash(secret),
             "startedAt": now,
+            "epoch": epoch,
             "expires": (now + REFRESH_TOKEN_FOR) // 1000,
         },
         when=Absent("PK"),
@@ -47,12 +59,12 @@ class Rotated(NamedTuple):
 
     Attributes:
         token: the next refresh token.
-        started_at: when the session began.
+        epoch: of the user that the session belongs to.
     """
 
     user: UserId
     token: str
-    started_at: Millis
+    epoch: int
 
 
 def rotate(table: Table, ids: Ids, token: str, now: Millis) -> Rotated:
@@ -84,7 +96,7 @@ def rotate(table: Table, ids: Ids, token: str, now: Millis) -> Rotated:
         table.delete(key)
         raise errors.TokenReused from None
     family_name = key.sk.removeprefix(keys.SESSION)
-    return Rotated(user, f"{user}.{family_name}.{fresh}", Millis(item["startedAt"]))
+    return Rotated(user, f"{user}.{family_name}.{fresh}", item["epoch"])
 
 
 def end(table: Table, token: str) -> None:
@@ -109,13 +121,29 @@ def end_all(table: Table, user: UserId, *, but: str | None = None) -> None:
             table.delete(Key(item["PK"], item["SK"]))
 
 
+def carry_over(table: Table, user: UserId, family: str, epoch: int) -> list[TransactAction]:
+    """Return the action that lets a session go on in another epoch, if it has not ended."""
+    key = keys.session(user, family)
+    if table.get(key, consistent=True) is None:
+        return []
+    return [TransactUpdate(key, Update(set={"epoch": epoch}), Exists("PK"))]
+
+
 def family(token: str) -> str:
     """Return the family of a refresh token that this module has given out."""
     return token.split(".")[1]
 
 
-def start_reset(table: Table, ids: Ids, user: UserId, now: Millis) -> str:
-    """Return a new token that lets its holder set a new password once, within an hour."""
+def start_reset(table: Table, ids: Ids, user: UserId, now: Millis, *, epoch: int = 0) -> str:
+    """Return a token that lets its holder set a new password, once, within an hour.
+
+    Args:
+        table: the table.
+        ids: for the secret.
+        user: whose password.
+        now: the present time.
+        epoch: of the user; the token is worth nothing in a later one.
+    """
     secret = ids.secret()
     key = keys.reset(_hash(secret))
     table.put(
@@ -123,7 +151,7 @@ def start_reset(table: Table, ids: Ids, user: UserId, now: Millis) -> str:
             "PK": key.pk,
             "SK": key.sk,
             "user": user,
-            "at": now,
+            "epoch": epoch,
             "expires": (now + RESET_TOKEN_FOR) // 1000,
         }
     )
@@ -134,12 +162,12 @@ class Reset(NamedTuple):
     """A reset token.
 
     Attributes:
-        at: when it was given out.
+        epoch: of the user that it belongs to.
         using_up: the action that uses it up, once.
     """
 
     user: UserId
-    at: Millis
+    epoch: int
     using_up: TransactDelete
 
 
@@ -153,7 +181,7 @@ def find_reset(table: Table, token: str, now: Millis) -> Reset:
     item = table.get(key, consistent=True)
     if item is None or item["expires"] * 1000 <= now:
         raise errors.InvalidToken
-    return Reset(UserId(item["user"]), Millis(item["at"]), TransactDelete(key, Exists("PK")))
+    return Reset(UserId(item["user"]), item["epoch"], TransactDelete(key, Exists("PK")))
 
 
 def _parse(token: str) -> tuple[UserId, Key, str]:

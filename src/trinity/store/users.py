@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from trinity.domain import errors
-from trinity.domain.ids import Millis, UserId
+from trinity.domain.ids import UserId
 from trinity.domain.users import User
 from trinity.ports import (
     Absent,
     AllOf,
+    Condition,
     Equals,
     Exists,
     Item,
@@ -92,24 +93,16 @@ def register(table: Table, user: User, *, was_guest: bool) -> None:
         raise errors.AlreadyRegistered from None
 
 
-def new_password(digest: str, now: Millis, *, keep: str | None = None) -> dict[Path, Value]:
-    """Return the changes of a user that set a password and end all sessions that began before.
-
-    Args:
-        digest: of the password.
-        now: when.
-        keep: the session that goes on.
-    """
-    return {"passwordHash": digest, "sessionsFrom": now, "keptSession": keep}
-
-
 def update(
     table: Table,
     user: User,
     changes: Mapping[Path, Value],
     also: Sequence[TransactAction] = (),
 ) -> None:
-    """Change attributes of a user; a new `email` is claimed and the old one set free.
+    """Change attributes of a user.
+
+    A new `email` is claimed and the old one set free. A new `passwordHash` begins an epoch, which
+    ends all sessions and reset tokens that were there.
 
     Args:
         table: the table.
@@ -124,8 +117,8 @@ def update(
     actions: list[TransactAction] = [
         TransactUpdate(
             keys.profile(user.id),
-            Update(set=changes),
-            Equals("email", user.email) if user.email is not None else Exists("PK"),
+            Update(set=changes, add={"epoch": 1} if "passwordHash" in changes else {}),
+            AllOf((_still("email", user.email), _still("passwordHash", user.password_hash))),
         )
     ]
     if "email" in changes:
@@ -146,6 +139,13 @@ def delete(table: Table, user: User) -> None:
     if user.email is not None:
         actions.append(TransactDelete(keys.email(user.email)))
     table.transact(actions)
+
+
+def _still(attribute: str, value: str | None) -> Condition:
+    """Return the condition that an account exists and has this value, or has none."""
+    if value is None:
+        return AllOf((Exists("PK"), Absent(attribute)))
+    return Equals(attribute, value)
 
 
 def _claim(address: Key, user: UserId) -> TransactPut:

@@ -47,7 +47,7 @@ def forgot_password(
     user = users.by_email(table, email)
     if user is None:
         return
-    token = sessions.start_reset(table, ids, user.id, clock.now())
+    token = sessions.start_reset(table, ids, user.id, clock.now(), epoch=user.epoch)
     mailer.send(
         to=email,
         subject="Set a new password for Trinity",

@@ -10,7 +10,6 @@ from trinity.common.requests import Request
 from trinity.common.settings import Settings
 from trinity.common.shapes import SessionShape
 from trinity.domain import errors
-from trinity.domain.users import User
 from trinity.ports import Clock, Ids, SigningKeys, Table
 from trinity.store import sessions, users
 
@@ -39,7 +38,7 @@ def refresh(
     now = clock.now()
     session = sessions.rotate(table, ids, request.refresh_token, now)
     user = users.find(table, session.user)
-    if user is None or _ended(user, session):
+    if user is None or session.epoch != user.epoch:  # the password was changed since
         sessions.end(table, session.token)
         raise errors.InvalidToken
     return sign_in.session(
@@ -51,13 +50,6 @@ def refresh(
         issuer=settings.issuer,
         refresh_token=session.token,
     )
-
-
-def _ended(user: User, session: sessions.Rotated) -> bool:
-    """Tell whether the password was changed since, by another session."""
-    if sessions.family(session.token) == user.kept_session:
-        return False
-    return session.started_at <= user.sessions_from
 
 
 handler = operation(refresh)

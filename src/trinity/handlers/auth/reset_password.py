@@ -35,14 +35,13 @@ def reset_password(
     """
     limits.check("reset_password", address=origin.address)
     passwords.check(request.password)
-    now = clock.now()
-    reset = sessions.find_reset(table, request.token, now)
+    reset = sessions.find_reset(table, request.token, clock.now())
     user = users.find(table, reset.user)
-    if user is None or reset.at <= user.sessions_from:  # the password was set since
+    if user is None or reset.epoch != user.epoch:  # the password was set since
         raise errors.InvalidToken
-    changes = users.new_password(passwords.digest(request.password), now)
+    digest = passwords.digest(request.password)
     try:
-        users.update(table, user, changes, [reset.using_up])
+        users.update(table, user, {"passwordHash": digest}, [reset.using_up])
     except errors.Conflict:  # used up, or the account has changed, in this very moment
         raise errors.InvalidToken from None
     sessions.end_all(table, user.id)

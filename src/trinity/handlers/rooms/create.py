@@ -114,6 +114,7 @@ def create_room(
             people than the room can hold.
         EmptyDeck: no title fits the wishes.
         IdempotencyMismatch: the key was used for another request.
+        Unauthenticated: the account was removed meanwhile.
     """
     require_reachable(request.rule, request.capacity)
     once = _Once.of(request, caller, origin)
@@ -129,7 +130,9 @@ def create_room(
         try:
             rooms.create(table, room, also)
         except TransactionCancelled as cancelled:
-            if once is not None and cancelled.reasons[3] is not None:
+            if cancelled.reasons[1] is not None:
+                raise errors.Unauthenticated from None
+            if once is not None and cancelled.reasons[4] is not None:
                 answer = once.answer(table)  # the same request, at the same time
                 if answer is not None:
                     return answer

@@ -12,7 +12,7 @@ from trinity.common.shapes import UserShape
 from trinity.domain import errors
 from trinity.domain.names import clean_name
 from trinity.domain.users import User, clean_email
-from trinity.ports import Cache, Clock, Path, Table, Value
+from trinity.ports import Cache, Path, Table, TransactAction, Value
 from trinity.store import memberships, sessions, users
 
 
@@ -32,7 +32,6 @@ def update_me(
     table: Table,
     cache: Cache,
     limits: RateLimits,
-    clock: Clock,
 ) -> UserShape:
     """Change the caller's profile.
 
@@ -47,6 +46,7 @@ def update_me(
     """
     user = users.get(table, caller.user_id)
     changes: dict[Path, Value] = {}
+    mine: list[TransactAction] = []
     if request.name is not None:
         changes["name"] = clean_name(request.name)
     if request.email is not None or request.password is not None:
@@ -55,10 +55,10 @@ def update_me(
         changes["email"] = email
     if request.password is not None:
         passwords.check(request.password)
-        digest = passwords.digest(request.password)
-        changes |= users.new_password(digest, clock.now(), keep=caller.session)
+        changes["passwordHash"] = passwords.digest(request.password)
+        mine = sessions.carry_over(table, user.id, caller.session, user.epoch + 1)
     if changes:
-        users.update(table, user, changes)
+        users.update(table, user, changes, mine)
     if "passwordHash" in changes:
         sessions.end_all(table, user.id, but=caller.session)
     if "name" in changes:

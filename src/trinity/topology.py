@@ -101,7 +101,7 @@ FUNCTIONS: tuple[Function, ...] = (
     Function("jwks", "system.jwks", "GET /.well-known/jwks.json", "none", (("keys", "read"),)),
     Function("publish", "streams.publish", grants=_WRITE + _CACHE + _DECK, timeout_s=30, streams=(
         Stream("rooms", ("ROOM", "MATCH#", "PROFILE"), batch=100, window_s=0.0),
-        Stream("ballots", ("BALLOT#",), batch=1000, window_s=0.25),
+        Stream("ballots", ("BALLOT#",), batch=5000, window_s=0.25),
     )),
 )
 # fmt: on

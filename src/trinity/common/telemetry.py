@@ -3,6 +3,7 @@
 Nothing that is logged may be a secret or tell who somebody is: users appear as a short hash.
 """
 
+import functools
 import hashlib
 import sys
 import time
@@ -30,12 +31,11 @@ class Log:
         """Write one line."""
         if _RANK[level] < self._from:
             return
-        now = time.time()
+        second, millis = divmod(time.time_ns() // 1_000_000, 1000)
         line = {
             "level": level.upper(),
             "message": message,
-            "timestamp": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))
-            + f".{int(now * 1000) % 1000:03}Z",
+            "timestamp": f"{_second(second)}.{millis:03}Z",
             "service": "trinity",
             **fields,
         }
@@ -58,6 +58,12 @@ class Log:
         )
 
 
+@functools.lru_cache(maxsize=2)
+def _second(second: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+
+
+@functools.lru_cache(maxsize=4096)
 def pseudonym(user: str) -> str:
     """Return what a user is called in logs: the same user has the same name, and no more."""
     return hashlib.blake2s(user.encode(), digest_size=6).hexdigest()

@@ -123,7 +123,9 @@ class Events:
         headers["x-forwarded-port"] = str(scope["server"][1]) if scope["server"] else "443"
         headers["x-forwarded-proto"] = scope["scheme"]
         headers.setdefault("content-length", str(len(body)))
-        domain = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
+        domain, _, port = host.rpartition(":")
+        if not port.isdigit():
+            domain = host
         path: str = scope["path"]
         context: dict[str, Any] = {
             "accountId": "anonymous",
@@ -174,7 +176,7 @@ def _headers(pairs: Iterable[tuple[bytes, bytes]]) -> tuple[dict[str, str], list
     headers: dict[str, str] = {}
     cookies: list[str] = []
     for raw_name, raw_value in pairs:
-        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+        name, value = str(raw_name, "latin-1"), str(raw_value, "latin-1")
         if name == "cookie":
             cookies += [part.strip() for part in value.split(";") if part.strip()]
         elif name in headers:

@@ -44,11 +44,12 @@ def from_item(item: Item) -> Ballot:
     )
 
 
-def voters(attributes: Mapping[str, object] | None) -> set[UserId]:
-    """Return who has voted, by the names of a ballot's attributes; None stands for no ballot."""
-    if attributes is None:
-        return set()
-    return {UserId(name[len(_VOTE) :]) for name in attributes if name.startswith(_VOTE)}
+def newcomers(
+    after: Mapping[str, object] | None, before: Mapping[str, object] | None
+) -> list[UserId]:
+    """Return who has a vote in one image of a ballot and none in another; None: no ballot."""
+    names = (after or {}).keys() - (before or {}).keys()
+    return [UserId(name[len(_VOTE) :]) for name in names if name.startswith(_VOTE)]
 
 
 def cast(

@@ -172,10 +172,9 @@ def _count(table: Table, room: Room, changes: Sequence[Change]) -> None:
             return None
         counts = dict(head.progress)
         for change in fresh:
-            before, after = ballots.voters(change.old_image), ballots.voters(change.new_image)
-            for user in after - before:
+            for user in ballots.newcomers(change.new_image, change.old_image):
                 counts[user] = counts.get(user, 0) + 1
-            for user in before - after:
+            for user in ballots.newcomers(change.old_image, change.new_image):
                 counts[user] = counts.get(user, 0) - 1
         counts = {user: count for user, count in counts.items() if count}
         applied = {**head.applied, "ballots": fresh[-1].seq}

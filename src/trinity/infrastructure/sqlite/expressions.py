@@ -87,13 +87,16 @@ def check_numbers(value: Value) -> None:
     Raises:
         ValueError: an integer has more than 38 digits, or a float is out of bounds.
     """
-    if isinstance(value, dict):
+    kind = type(value)
+    if kind is str or kind is bool:
+        return
+    if kind is dict:
         for part in value.values():
             check_numbers(part)
-    elif isinstance(value, list):
+    elif kind is list:
         for part in value:
             check_numbers(part)
-    elif isinstance(value, int | float) and not isinstance(value, bool):
+    elif kind is int or kind is float:
         encode(value)
 
 
@@ -109,18 +112,16 @@ def _at(item: Item | None, path: Path) -> Value:
 
 
 def _check_paths(update: Update) -> None:
-    if len(update.set) + len(update.add) + len(update.remove) == 1:
-        paths = [*update.set, *update.add, *update.remove]
-    else:
-        paths = sorted(
-            (p,) if isinstance(p, str) else p for p in (*update.set, *update.add, *update.remove)
-        )
-        for one, other in pairwise(paths):
-            if other[: len(one)] == one:
-                raise ValueError(f"two changes of one update overlap at {'.'.join(one)}")
-    for path in paths:
-        if (path if isinstance(path, str) else path[0]) in ("PK", "SK"):
-            raise ValueError("an update cannot change the key")
+    given = (*update.set, *update.add, *update.remove)
+    first_steps = {path if isinstance(path, str) else path[0] for path in given}
+    if "PK" in first_steps or "SK" in first_steps:
+        raise ValueError("an update cannot change the key")
+    if len(first_steps) == len(given):
+        return
+    paths = sorted((path,) if isinstance(path, str) else path for path in given)
+    for one, other in pairwise(paths):
+        if other[: len(one)] == one:
+            raise ValueError(f"two changes of one update overlap at {'.'.join(one)}")
 
 
 def _put(new: Item, old: Item | None, path: Path, value: Value) -> None:

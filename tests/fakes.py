@@ -29,6 +29,7 @@ from trinity.handlers.rooms.update import UpdateRoom, update_room
 from trinity.handlers.streams.publish import publish
 from trinity.handlers.votes.cast import CastVotes, Vote, cast_votes
 from trinity.handlers.votes.undo import UndoVote, undo_vote
+from trinity.infrastructure.memory.broadcast import Broadcast
 from trinity.infrastructure.memory.cache import MemoryCache
 from trinity.infrastructure.sqlite.store import SqliteStore
 from trinity.ports import Cache, Table, TitlePage
@@ -192,6 +193,7 @@ class World:
         self.clock = FakeClock()
         self.cache: Cache = MemoryCache(monotonic=self.clock.monotonic)
         self.blobs = MemoryBlobs()
+        self.realtime = Broadcast()
         self.catalogue = ListCatalogue()
         self.ids = FakeIds()
         self.mailer = Outbox()
@@ -264,7 +266,14 @@ class World:
         return streams.changes(stream_event(found))
 
     def publish(self, changes: list[streams.Change]) -> None:
-        publish(changes, table=self.table, cache=self.cache, blobs=self.blobs, clock=self.clock)
+        publish(
+            changes,
+            table=self.table,
+            cache=self.cache,
+            blobs=self.blobs,
+            realtime=self.realtime,
+            clock=self.clock,
+        )
 
     def drain(self, after: dict[str, int], *, batch: int = 1_000_000) -> dict[str, int]:
         """Hand over all changes until nothing comes any more; return where the feeds stand."""

@@ -3,7 +3,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 compile=("$1" pip compile -q --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11)
-"${compile[@]}" pyproject.toml -o requirements/run.lock
+
 "${compile[@]}" pyproject.toml --group dev -o requirements/dev.lock
+"${compile[@]}" pyproject.toml -c requirements/dev.lock -o requirements/run.lock
 "${compile[@]}" --group catalogue -c requirements/dev.lock -o requirements/catalogue.lock
 "${compile[@]}" --group bench -o requirements/bench.lock

@@ -4,9 +4,9 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from trinity.common import requests, telemetry
+from trinity.common import requests, resolvers, telemetry
 from trinity.common.requests import Event, Request, Response
 from trinity.common.settings import Settings, from_environment
 from trinity.common.telemetry import Log
@@ -15,6 +15,7 @@ from trinity.ports import Unavailable
 
 if TYPE_CHECKING:
     from trinity.common.rate_limits import RateLimits
+    from trinity.infrastructure.memory.broadcast import Broadcast
     from trinity.infrastructure.sqlite.store import SqliteStore
     from trinity.ports import (
         Blobs,
@@ -116,6 +117,13 @@ class Services:
         return self._once("catalogue", build)
 
     @property
+    def realtime(self) -> "Broadcast":
+        """See `Realtime`."""
+        from trinity.infrastructure.memory.broadcast import Broadcast
+
+        return self._once("realtime", Broadcast)
+
+    @property
     def mailer(self) -> "Mailer":
         """See `Mailer`."""
         from trinity.infrastructure.filesystem.mailer import FileMailer
@@ -168,6 +176,16 @@ def use(chosen: Services) -> None:
     _services = chosen
 
 
+class _Front(Protocol):
+    """How an event of one kind is read: `requests` for API Gateway, `resolvers` for AppSync."""
+
+    def read(self, event: Event, kind: type[T], /) -> T: ...
+
+    def caller(self, event: Event, /) -> requests.Caller: ...
+
+    def origin(self, event: Event, public_url: str, /) -> requests.Origin: ...
+
+
 _FROM_EVENT = frozenset(("request", "caller", "origin", "return"))
 
 
@@ -199,22 +217,23 @@ class Operation:
         self._log: Log
         self._public_url: str
 
-    def __call__(self, event: Event, context: object) -> Response:
-        """Answer one request. Whatever goes wrong, the answer is a response."""
-        began = time.perf_counter_ns()
+    def __call__(self, event: Event, context: object) -> Any:
+        """Answer one request, of API Gateway or of AppSync.
+
+        To API Gateway everything is a response, whatever goes wrong. AppSync wants the bare value
+        of a field, and takes the class of an exception for its `errorType`.
+        """
         if self._ports is None:
             self._connect()
+        return self._resolve(event) if resolvers.is_one(event) else self._respond(event)
+
+    def _respond(self, event: Event) -> Response:
+        began = time.perf_counter_ns()
         error: BaseException | None = None
         user: str | None = None
         try:
-            arguments = dict(self._ports or {})
-            if self._takes_caller:
-                arguments["caller"] = caller = requests.caller(event)
-                user = caller.user_id
-            if self._takes_origin:
-                arguments["origin"] = requests.origin(event, self._public_url)
-            if self.request_type is not None:
-                arguments["request"] = requests.read(event, self.request_type)
+            arguments = self._arguments(event, requests)
+            user = arguments["caller"].user_id if self._takes_caller else None
             result = self.use_case(**arguments)
             response = requests.respond(event, result, self.status, tagged=self.tagged)
         except DomainError as refusal:
@@ -226,8 +245,41 @@ class Operation:
         except Exception as fault:  # noqa: BLE001  (the outermost edge: nothing goes further)
             error = fault
             response = requests.refuse(event, InternalError())
-        self._report(event, response, user, error, began)
+        request_id = event["requestContext"]["requestId"]
+        self._report(request_id, response["statusCode"], user, error, began)
         return response
+
+    def _resolve(self, event: Event) -> Any:
+        began = time.perf_counter_ns()
+        error: BaseException | None = None
+        user: str | None = None
+        try:
+            arguments = self._arguments(event, resolvers)
+            user = arguments["caller"].user_id if self._takes_caller else None
+            return resolvers.value(self.use_case(**arguments))
+        except DomainError as refusal:
+            error = refusal
+            raise
+        except Unavailable as failure:
+            error = failure
+            raise ServiceUnavailable from failure
+        except Exception as fault:
+            error = fault
+            raise InternalError from fault
+        finally:
+            request_id = event["request"]["headers"].get("x-amzn-requestid", "")
+            self._report(request_id, None, user, error, began)
+
+    def _arguments(self, event: Event, front: "_Front") -> dict[str, Any]:
+        """Return what the use case is called with."""
+        arguments = dict(self._ports or {})
+        if self._takes_caller:
+            arguments["caller"] = front.caller(event)
+        if self._takes_origin:
+            arguments["origin"] = front.origin(event, self._public_url)
+        if self.request_type is not None:
+            arguments["request"] = front.read(event, self.request_type)
+        return arguments
 
     def _connect(self) -> None:
         chosen = services()
@@ -237,18 +289,19 @@ class Operation:
 
     def _report(
         self,
-        event: Event,
-        response: Response,
+        request_id: str,
+        status: int | None,
         user: str | None,
         error: BaseException | None,
         began: int,
     ) -> None:
-        fields = {
+        fields: dict[str, Any] = {
             "operation": self.name,
-            "correlation_id": event["requestContext"]["requestId"],
-            "status": response["statusCode"],
+            "correlation_id": request_id,
             "duration_ms": (time.perf_counter_ns() - began) / 1e6,
         }
+        if status is not None:
+            fields["status"] = status
         if user is not None:
             fields["caller"] = telemetry.pseudonym(user)
         if error is None:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
-from trinity.domain.ids import BlobId, Millis, TitleId
+from trinity.domain.ids import BlobId, Millis, RoomId, TitleId, UserId
 from trinity.domain.titles import Genre, Title, TitleFilter
 
 # ---------------------------------------------------------------------------------------- Table
@@ -293,6 +293,21 @@ class Blobs(Protocol):
         Raises:
             KeyError: there is no such blob.
         """
+        ...
+
+
+class Realtime(Protocol):
+    """Tells those who follow a room of its events, at once and at most once.
+
+    Whoever misses one sees a gap in the numbers of the events and reads the log.
+    """
+
+    def publish(self, room: RoomId, event: dict[str, Any]) -> None:
+        """Hand an event, as the API shows it, to all who follow a room; in the order of calls."""
+        ...
+
+    def end(self, room: RoomId, user: UserId | None = None) -> None:
+        """End the subscriptions of a user to a room, or everybody's."""
         ...
 
 

@@ -13,7 +13,7 @@ Auth = Literal["none", "user"]
 """`user`: a valid access token; its claims are in the event. `none`: the gateway lets all through."""
 
 Grant = Literal["read", "write", "publish", "sign", "send"]
-Resource = Literal["table", "cache", "blobs", "catalogue", "mailer", "keys", "secrets"]
+Resource = Literal["table", "cache", "blobs", "catalogue", "mailer", "keys", "secrets", "realtime"]
 
 
 class Stream(NamedTuple):
@@ -41,6 +41,7 @@ class Function(NamedTuple):
         route: method and path, as API Gateway writes them; None for functions of the inside.
         auth: who is let through.
         grants: what it may do with what.
+        fields: GraphQL fields that it resolves, `Query.room`.
         streams: the feeds of changes that it gets.
         blocking: it does more than talk to the table: hashes passwords, signs, asks a catalogue,
             sends mail. The embedded host gives each call a thread of its own.
@@ -52,6 +53,7 @@ class Function(NamedTuple):
     route: str | None = None
     auth: Auth = "user"
     grants: tuple[tuple[Resource, Grant], ...] = ()
+    fields: tuple[str, ...] = ()
     streams: tuple[Stream, ...] = ()
     blocking: bool = False
     memory_mb: int = 512
@@ -75,31 +77,32 @@ FUNCTIONS: tuple[Function, ...] = (
     Function("logout", "auth.logout", "POST /api/auth/logout", "none", _WRITE),
     Function("forgot_password", "auth.forgot_password", "POST /api/auth/password/forgot", "none", (*_WRITE, *_CACHE, ("mailer", "send")), blocking=True),
     Function("reset_password", "auth.reset_password", "POST /api/auth/password/reset", "none", _WRITE + _CACHE, blocking=True),
-    Function("get_me", "users.get_me", "GET /api/me", "user", _READ),
+    Function("get_me", "users.get_me", "GET /api/me", "user", _READ, fields=("Query.me",)),
     Function("update_me", "users.update_me", "PATCH /api/me", "user", _WRITE + _CACHE, blocking=True),
     Function("delete_me", "users.delete_me", "DELETE /api/me", "user", _WRITE + _CACHE + _DECK, timeout_s=29, blocking=True),
     Function("my_matches", "users.my_matches", "GET /api/me/matches", "user", _READ + _CURSOR),
-    Function("create_room", "rooms.create", "POST /api/rooms", "user", (*_WRITE, ("blobs", "write"), *_TITLES), blocking=True),
-    Function("list_rooms", "rooms.list", "GET /api/rooms", "user", _READ + _CURSOR),
-    Function("join_room", "rooms.join", "POST /api/rooms/join", "user", _WRITE + _CACHE + _DECK),
-    Function("get_room", "rooms.get", "GET /api/rooms/{roomId}", "user", _READ),
-    Function("update_room", "rooms.update", "PATCH /api/rooms/{roomId}", "user", _WRITE + _CACHE + _DECK),
+    Function("create_room", "rooms.create", "POST /api/rooms", "user", (*_WRITE, ("blobs", "write"), *_TITLES), blocking=True, fields=("Mutation.createRoom",)),
+    Function("list_rooms", "rooms.list", "GET /api/rooms", "user", _READ + _CURSOR, fields=("Query.rooms",)),
+    Function("join_room", "rooms.join", "POST /api/rooms/join", "user", _WRITE + _CACHE + _DECK, fields=("Mutation.joinRoom",)),
+    Function("get_room", "rooms.get", "GET /api/rooms/{roomId}", "user", _READ, fields=("Query.room",)),
+    Function("update_room", "rooms.update", "PATCH /api/rooms/{roomId}", "user", _WRITE + _CACHE + _DECK, fields=("Mutation.updateRoom",)),
     Function("delete_room", "rooms.delete", "DELETE /api/rooms/{roomId}", "user", _WRITE + _CACHE, timeout_s=29, blocking=True),
-    Function("leave_room", "rooms.leave", "POST /api/rooms/{roomId}/leave", "user", _WRITE + _CACHE + _DECK),
+    Function("leave_room", "rooms.leave", "POST /api/rooms/{roomId}/leave", "user", _WRITE + _CACHE + _DECK, fields=("Mutation.leaveRoom",)),
     Function("kick_member", "rooms.kick", "DELETE /api/rooms/{roomId}/members/{userId}", "user", _WRITE + _CACHE + _DECK),
-    Function("get_deck", "rooms.deck", "GET /api/rooms/{roomId}/deck", "user", _READ + _DECK + _CURSOR),
-    Function("next_cards", "rooms.next_cards", "GET /api/rooms/{roomId}/next", "user", _READ + _DECK),
-    Function("room_events", "rooms.events", "GET /api/rooms/{roomId}/events", "user", _READ),
-    Function("cast_votes", "votes.cast", "POST /api/rooms/{roomId}/votes", "user", _WRITE + _CACHE + _DECK),
-    Function("undo_vote", "votes.undo", "DELETE /api/rooms/{roomId}/votes/{titleId}", "user", _WRITE + _CACHE + _DECK),
-    Function("get_results", "votes.results", "GET /api/rooms/{roomId}/results", "user", _READ + _DECK),
-    Function("list_genres", "catalogue.genres", "GET /api/catalogue/genres", "none", _TITLES, blocking=True),
-    Function("search_titles", "catalogue.search", "GET /api/catalogue/titles", "none", _TITLES + _CURSOR, blocking=True),
+    Function("get_deck", "rooms.deck", "GET /api/rooms/{roomId}/deck", "user", _READ + _DECK + _CURSOR, fields=("Query.deck",)),
+    Function("next_cards", "rooms.next_cards", "GET /api/rooms/{roomId}/next", "user", _READ + _DECK, fields=("Query.nextTitles",)),
+    Function("room_events", "rooms.events", "GET /api/rooms/{roomId}/events", "user", _READ, fields=("Query.roomEvents",)),
+    Function("follow_room", "rooms.follow", None, "user", _READ, fields=("Subscription.onRoomEvent",)),
+    Function("cast_votes", "votes.cast", "POST /api/rooms/{roomId}/votes", "user", _WRITE + _CACHE + _DECK, fields=("Mutation.castVote", "Mutation.castVotes")),
+    Function("undo_vote", "votes.undo", "DELETE /api/rooms/{roomId}/votes/{titleId}", "user", _WRITE + _CACHE + _DECK, fields=("Mutation.undoVote",)),
+    Function("get_results", "votes.results", "GET /api/rooms/{roomId}/results", "user", _READ + _DECK, fields=("Query.results",)),
+    Function("list_genres", "catalogue.genres", "GET /api/catalogue/genres", "none", _TITLES, blocking=True, fields=("Query.genres",)),
+    Function("search_titles", "catalogue.search", "GET /api/catalogue/titles", "none", _TITLES + _CURSOR, blocking=True, fields=("Query.titles",)),
     Function("health", "system.health", "GET /api/health", "none", _READ),
     Function("openapi", "system.openapi", "GET /api/openapi.json", "none", blocking=True),
     Function("discovery", "system.discovery", "GET /.well-known/openid-configuration", "none"),
     Function("jwks", "system.jwks", "GET /.well-known/jwks.json", "none", (("keys", "read"),)),
-    Function("publish", "streams.publish", grants=_WRITE + _CACHE + _DECK, timeout_s=30, streams=(
+    Function("publish", "streams.publish", grants=(*_WRITE, *_CACHE, *_DECK, ("realtime", "publish")), timeout_s=30, streams=(
         Stream("rooms", ("ROOM", "MATCH#", "PROFILE"), batch=100, window_s=0.0),
         Stream("ballots", ("BALLOT#",), batch=5000, window_s=0.25),
     )),

@@ -186,6 +186,7 @@ CASES = [
     Case("list_rooms", "one query and one batch", 0, 1.5, calls=["query", "batch_get"]),
     Case("my_matches", "no matches", 0, 1.5, calls=["query", "batch_get"]),
     Case("create_room", "a short deck", 8, 1, lambda *_: {"deck": DECK}, calls=["get", "transact"]),
+    Case("follow_room", "a member", 0, 1, in_room(), calls=["get"]),
     Case("get_room", "a member", 0, 1.5, in_room(), calls=["get", "query"]),
     Case("update_room", "a new name", 2, 4.5, in_room(name="Friday")),
     Case("delete_room", "with two ballots", 9, 2, in_room()),

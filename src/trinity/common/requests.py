@@ -86,7 +86,7 @@ def read(event: Event, kind: type[R]) -> R:
         # Text is all there is in a query, so "10" is a number where one is expected.
         request = msgspec.convert(fields, kind, strict=in_body)
     except msgspec.ValidationError as error:
-        raise _invalid(error) from None
+        raise invalid(error) from None
     if not in_body:
         for name, text in fields.items():  # to msgspec this word is null; here it is a text
             if text.lower() == "null":
@@ -213,7 +213,8 @@ _WORDS = {"str": "text", "int": "a number", "float": "a number", "bool": "true o
 _WORDS |= {"array": "a list", "object": "an object", "null": "null"}
 
 
-def _invalid(error: msgspec.ValidationError) -> errors.InvalidRequest:
+def invalid(error: msgspec.ValidationError) -> errors.InvalidRequest:
+    """Return what people should read where msgspec has refused a field."""
     # "Expected `int`, got `str` - at `$.deck.size`"
     message, _, place = str(error).partition(" - at `")
     pointer = place.rstrip("`").lstrip("$").replace("[", ".").replace("]", "").replace(".", "/")

@@ -23,6 +23,14 @@ _Job = tuple[Function, Any, "asyncio.Future[Any]"]
 _LARGEST_BATCH = 128
 
 
+def _attempt(function: Function, event: Any) -> tuple[Any, Exception | None]:
+    """Call a function; to AppSync it may answer with an exception, which is its own alone."""
+    try:
+        return function(event, None), None
+    except Exception as error:  # noqa: BLE001  (it belongs to whoever awaits it)
+        return None, error
+
+
 class Workers:
     """Calls functions for coroutines of one loop. Its methods are to be called in the loop.
 
@@ -75,7 +83,7 @@ class Workers:
         jobs = self._waiting[:_LARGEST_BATCH]
         if not jobs:
             return
-        calls = [partial(function, event, None) for function, event, _ in jobs]
+        calls = [partial(_attempt, function, event) for function, event, _ in jobs]
         settled = partial(self._settled, [future for _, _, future in jobs])
         if self._store.together(calls, settled, free=self._free):
             del self._waiting[: len(jobs)]
@@ -101,10 +109,11 @@ class Workers:
         for n, future in enumerate(futures):
             if future.cancelled():
                 continue
-            if results is None or error is not None:
-                future.set_exception(error or AssertionError("neither results nor an error"))
+            result, failed = (None, error) if results is None else results[n]
+            if failed is not None:
+                future.set_exception(failed)
             else:
-                future.set_result(results[n])
+                future.set_result(result)
         self._take_turns()
 
     def _call_on_a_thread(self, job: _Job) -> None:

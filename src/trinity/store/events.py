@@ -92,8 +92,8 @@ def append(
     extend: Callable[[Head], tuple[Head, Sequence[Draft]] | None],
     *,
     expires: int,
-) -> bool:
-    """Add events to a room's log; tell whether there was anything to add.
+) -> list[RoomEvent] | None:
+    """Add events to a room's log.
 
     Args:
         table: the table.
@@ -103,6 +103,9 @@ def append(
             another append was faster.
         expires: when the events may be removed, in seconds since 1970.
 
+    Returns:
+        The events that were added, None if there was nothing to add.
+
     Raises:
         Conflict: others appended again and again.
     """
@@ -111,7 +114,7 @@ def append(
         old = head(table, room)
         extension = extend(old)
         if extension is None:
-            return False
+            return None
         new, drafts = extension
         if len(drafts) > MOST_AT_ONCE:
             raise ValueError(f"at most {MOST_AT_ONCE} events can be added at once")
@@ -132,14 +135,21 @@ def append(
             Equals("rev", old.rev) if old.rev else Absent("PK"),
         )
         events = [
-            TransactPut(_to_item(room, old.last + n, draft, times[n], expires))
+            RoomEvent(
+                cursor=str(old.last + n),
+                room_id=room,
+                type=draft.type,
+                at=times[n],
+                actor_id=draft.actor_id,
+                data=draft.data,
+            )
             for n, draft in enumerate(drafts, start=1)
         ]
         try:
-            table.transact([update, *events])
+            table.transact([update, *(TransactPut(_to_item(e, expires)) for e in events)])
         except TransactionCancelled:
             continue
-        return True
+        return events
     raise errors.Conflict
 
 
@@ -155,14 +165,6 @@ def after(table: Table, room: RoomId, number: int, limit: int) -> list[RoomEvent
     return [msgspec.convert(item, RoomEvent) for item in page.items]
 
 
-def _to_item(room: RoomId, number: int, draft: Draft, at: Millis, expires: int) -> Item:
-    key = keys.event(room, number)
-    return {
-        "PK": key.pk,
-        "SK": key.sk,
-        "cursor": str(number),
-        "roomId": room,
-        **msgspec.to_builtins(draft),
-        "at": at,
-        "expires": expires,
-    }
+def _to_item(event: RoomEvent, expires: int) -> Item:
+    key = keys.event(event.room_id, int(event.cursor))
+    return {"PK": key.pk, "SK": key.sk, **msgspec.to_builtins(event), "expires": expires}

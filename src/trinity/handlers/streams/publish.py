@@ -13,20 +13,26 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from trinity.bootstrap import consumer
-from trinity.common.shapes import MatchShape
+from trinity.common.shapes import EventShape, MatchShape
 from trinity.common.streams import Change
 from trinity.domain.consensus import Easing, easing_due
 from trinity.domain.ids import Millis
 from trinity.domain.rooms import Room
-from trinity.ports import Blobs, Cache, Clock, Path, Table, Value
+from trinity.ports import Blobs, Cache, Clock, Path, Realtime, Table, Value
 from trinity.store import ballots, decks, events, keys, matches, memberships, rooms
 from trinity.store.events import Draft, Head
 
 
 def publish(
-    changes: list[Change], *, table: Table, cache: Cache, blobs: Blobs, clock: Clock
+    changes: list[Change],
+    *,
+    table: Table,
+    cache: Cache,
+    blobs: Blobs,
+    realtime: Realtime,
+    clock: Clock,
 ) -> None:
-    """Write the events of some changes to the logs of their rooms.
+    """Write the events of some changes to the logs of their rooms, and tell who follows them.
 
     The same changes may come again, and batches of ballots and of rooms may overtake each other;
     the logs hold each event once all the same.
@@ -37,17 +43,18 @@ def publish(
     for pk, ours in _by_room(changes).items():
         room = rooms.find(table, keys.room_id(pk), consistent=True)
         if room is None:
-            continue  # deleted since, and its log with it
+            realtime.end(keys.room_id(pk))  # deleted since, and its log with it
+            continue
         votes = [change for change in ours if change.sk.startswith(keys.BALLOT)]
         others = [change for change in ours if not change.sk.startswith(keys.BALLOT)]
         if others:
-            _tell(table, room, others)
+            _tell(table, realtime, room, others)
             if any(_may_decide(change) for change in others):
                 title_of = decks.load(blobs, room.deck).title
                 matches.record_all(table, cache, room.id, title_of, clock.now())
                 _ease(table, cache, room)
         if votes:
-            _count(table, room, votes)
+            _count(table, realtime, room, votes)
             _finish(table, cache, blobs, room, votes, clock.now())
             _ease(table, cache, room)
 
@@ -79,7 +86,7 @@ def _follow(table: Table, cache: Cache, blobs: Blobs, change: Change, clock: Clo
 # ---------------------------------------------------------------------------- rooms and matches
 
 
-def _tell(table: Table, room: Room, changes: Sequence[Change]) -> None:
+def _tell(table: Table, realtime: Realtime, room: Room, changes: Sequence[Change]) -> None:
     def extend(head: Head) -> tuple[Head, list[Draft]] | None:
         """Take as many changes as fit into one append."""
         done = head.applied.get("rooms", 0)
@@ -96,8 +103,11 @@ def _tell(table: Table, room: Room, changes: Sequence[Change]) -> None:
             return None
         return msgspec.structs.replace(head, applied={**head.applied, "rooms": done}), drafts
 
-    while events.append(table, room.id, extend, expires=rooms.expires(room)):
-        pass
+    while (told := events.append(table, room.id, extend, expires=rooms.expires(room))) is not None:
+        for event in told:
+            realtime.publish(room.id, msgspec.to_builtins(EventShape.of(event)))
+            if event.type == "memberLeft":
+                realtime.end(room.id, event.data["userId"])
 
 
 def _drafts(change: Change) -> Iterator[Draft]:
@@ -164,7 +174,7 @@ def _may_decide(change: Change) -> bool:
 # --------------------------------------------------------------------------------------- ballots
 
 
-def _count(table: Table, room: Room, changes: Sequence[Change]) -> None:
+def _count(table: Table, realtime: Realtime, room: Room, changes: Sequence[Change]) -> None:
     def extend(head: Head) -> tuple[Head, list[Draft]] | None:
         done = head.applied.get("ballots", 0)
         fresh = [change for change in changes if change.seq > done]
@@ -184,7 +194,9 @@ def _count(table: Table, room: Room, changes: Sequence[Change]) -> None:
         data = {"progress": counts, "deckSize": room.deck_size}
         return new, [Draft(type="progress", at=fresh[-1].at, data=data)]
 
-    events.append(table, room.id, extend, expires=rooms.expires(room))
+    told = events.append(table, room.id, extend, expires=rooms.expires(room))
+    for event in told or ():
+        realtime.publish(room.id, msgspec.to_builtins(EventShape.of(event)))
 
 
 def _finish(

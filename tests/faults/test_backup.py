@@ -1,4 +1,4 @@
-"""A backup holds all that was acknowledged, comes back whole, and the doctor finds what is broken."""
+"""A backup holds what was acknowledged and comes back whole; the doctor finds what is broken."""
 
 import contextlib
 import errno
@@ -477,6 +477,10 @@ def truncate(data: Path) -> None:
     os.truncate(data / DATABASE, (data / DATABASE).stat().st_size // 2 // 4096 * 4096)
 
 
+def put_another_file_there(data: Path) -> None:
+    (data / DATABASE).write_text("hello\n" * 1000)
+
+
 def swap_the_codes(data: Path) -> None:
     sql(data, "UPDATE items SET item = json_set(item, '$.room', 'another') WHERE sk = 'CODE'")
 
@@ -511,7 +515,7 @@ FAULTS = [
     Fault("an empty database", lambda data: os.truncate(data / DATABASE, 0), "BAD"),
     Fault(
         "another file in its place",
-        lambda data: None if (data / DATABASE).write_text("hello\n" * 1000) else None,
+        put_another_file_there,
         "BAD  database",
     ),
     Fault(

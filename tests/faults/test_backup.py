@@ -424,6 +424,26 @@ def test_a_restore_that_was_refused_leaves_nothing_in_the_way_of_the_next(
     assert [f.problems for f in doctor.examine(tmp_path / "inner" / "data") if f.problems] == []
 
 
+def test_a_restore_takes_nothing_away_that_was_in_the_folder(archive: Path, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    (home / "photos").mkdir(parents=True)
+    (home / "photos" / "cat.jpg").write_bytes(b"the only one")
+    with tarfile.open(archive, "a") as tar:
+        _add(tar, "photos/dog.jpg", b"another")
+    with contextlib.suppress(BackupFailed):  # to refuse it is fine too
+        backup.restore(archive, home)
+    assert (home / "photos" / "cat.jpg").read_bytes() == b"the only one"
+
+
+def test_a_restore_does_not_replace_keys_that_are_there(archive: Path, tmp_path: Path) -> None:
+    """Whose database is elsewhere, perhaps, for they sign people in all the same."""
+    FileKeys(tmp_path / "data" / "keys")
+    before = contents(tmp_path / "data" / "keys")
+    with contextlib.suppress(BackupFailed):  # to refuse it is fine too
+        backup.restore(archive, tmp_path / "data")
+    assert before.items() <= contents(tmp_path / "data" / "keys").items()
+
+
 # ------------------------------------------------------------------------------------ the doctor
 
 
@@ -524,6 +544,13 @@ FAULTS = [
         "BAD",
     ),
     Fault(
+        "a room that lacks what every room has",
+        lambda data: sql(
+            data, "UPDATE items SET item = json_remove(item, '$.hostId') WHERE sk = 'ROOM'"
+        ),
+        "BAD",
+    ),
+    Fault(
         "a newer schema",
         lambda data: sql(data, "PRAGMA user_version = 99"),
         "version 99, this Trinity works with",
@@ -567,7 +594,7 @@ FAULTS = [
     Fault(
         "a gap in an event log",
         lambda data: sql(data, "DELETE FROM items WHERE sk = 'EVENT#000000000001'"),
-        "has a gap",
+        "the event log of room",
     ),
     Fault(
         "a log that lost its head",

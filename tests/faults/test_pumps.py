@@ -302,16 +302,18 @@ def test_a_change_arrives_though_its_feed_hears_of_it_late(
     feeding.start()
     feeding.arrived(feeding.write(1))
     [feed] = feeding.store._feeds
-    tell, wait, behind = feed.tell, feed.wait, threading.Event()
+    tell, wait = feed.tell, feed.wait
+    told, behind = threading.Event(), threading.Event()
     looks = 0
 
     def late(written: Any, seq: int) -> None:
+        told.set()
         assert behind.wait(BOUND_S)
         tell(written, seq)
 
     def watched(seq: int, timeout: float) -> bool:
         nonlocal looks
-        looks += feeding.store.last_seq > 1
+        looks += told.is_set()
         if seq > 1 or looks > 20:
             behind.set()  # it believes to be past the change, or had every chance to
         return wait(seq, timeout)

@@ -1,0 +1,118 @@
+"""Settings: read from the environment, documented with their defaults, refused by their name."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from trinity.common.settings import PREFIX, InvalidSettings, Settings, from_environment
+
+PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
+FIELDS = msgspec.structs.fields(Settings)
+
+# A value of each that is not its default, as it is written and as it is read.
+GIVEN: dict[str, tuple[str, Any]] = {
+    "host": ("0.0.0.0", "0.0.0.0"),
+    "port": ("9000", 9000),
+    "data": ("/srv/trinity", Path("/srv/trinity")),
+    "public_url": ("https://films.example.org", "https://films.example.org"),
+    "trusted_proxies": ("10.0.0.1,10.0.0.2", "10.0.0.1,10.0.0.2"),
+    "rate_limits": ("off", "off"),
+    "log_level": ("debug", "debug"),
+    "tmdb_token": ("secret", "secret"),
+    "tmdb_url": ("http://localhost:1", "http://localhost:1"),
+}
+
+
+def documented() -> dict[str, tuple[str, str]]:
+    """Return for each variable of the page its default and what it does."""
+    rows = [line.strip("| ").split(" | ") for line in PAGE.read_text().splitlines()]
+    return {row[0].strip("`"): (row[1], row[2]) for row in rows if row[0].startswith("`TRINITY_")}
+
+
+@pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.name)
+def test_a_setting_is_documented_with_its_default_and_its_meaning(field: Any) -> None:
+    default, meaning = documented()[PREFIX + field.name.upper()]
+    assert default == (f"`{field.default}`" if str(field.default) else "(empty)")
+    assert meaning == field.type.__metadata__[0].description
+    assert meaning.endswith(".")
+
+
+def test_the_page_has_every_setting_in_their_order_and_no_other() -> None:
+    assert list(documented()) == [PREFIX + field.name.upper() for field in FIELDS]
+
+
+def test_without_any_variable_all_is_as_documented() -> None:
+    assert from_environment({}) == Settings()
+    assert from_environment({"PATH": "/bin", "XTRINITY_PORT": "x", "TRINITY": "x"}) == Settings()
+
+
+@pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.name)
+def test_a_variable_sets_its_field_and_no_other(field: Any) -> None:
+    written, read = GIVEN[field.name]
+    assert read != field.default
+    settings = from_environment({PREFIX + field.name.upper(): written})
+    assert settings == msgspec.structs.replace(Settings(), **{field.name: read})
+    assert type(getattr(settings, field.name)) is type(getattr(Settings(), field.name))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORT", ""),
+        ("PORT", "http"),
+        ("PORT", "80.5"),
+        ("PORT", "-1"),
+        ("PORT", "65536"),
+        ("RATE_LIMITS", ""),
+        ("RATE_LIMITS", "ON"),
+        ("RATE_LIMITS", "false"),
+        ("LOG_LEVEL", "trace"),
+        ("LOG_LEVEL", ""),
+    ],
+)
+def test_a_value_that_makes_no_sense_is_refused_by_the_name_of_its_variable(
+    name: str, value: str
+) -> None:
+    with pytest.raises(InvalidSettings, match=f"^{PREFIX}{name} is not valid: "):
+        from_environment({PREFIX + name: value})
+
+
+@pytest.mark.parametrize("url", ["films.example.org", "ftp://films.example.org", "https://", "no"])
+def test_a_public_url_that_is_none_is_refused(url: str) -> None:
+    """It goes into links and tokens: nobody could follow them."""
+    with pytest.raises(InvalidSettings, match="TRINITY_PUBLIC_URL"):
+        from_environment({"TRINITY_PUBLIC_URL": url})
+
+
+def test_an_empty_data_folder_is_refused() -> None:
+    """It would be the folder that the program happens to be started in."""
+    with pytest.raises(InvalidSettings, match="TRINITY_DATA"):
+        from_environment({"TRINITY_DATA": ""})
+
+
+def test_a_refusal_does_not_repeat_a_secret() -> None:
+    with pytest.raises(InvalidSettings) as refused:
+        from_environment({"TRINITY_TMDB_TOKEN": "hush", "TRINITY_PORT": "x"})
+    assert "hush" not in str(refused.value)
+
+
+def test_variables_that_are_no_settings_are_all_named() -> None:
+    with pytest.raises(InvalidSettings) as refused:
+        from_environment({"TRINITY_PROT": "1", "TRINITY_": "", "TRINITY_DATE": "x"})
+    message = str(refused.value)
+    assert message.startswith("there is no such setting: ")
+    assert {"TRINITY_PROT", "TRINITY_DATE", "TRINITY_"} == set(message.split(": ")[1].split(", "))
+
+
+def test_tokens_are_issued_by_the_public_url_or_else_by_this_machine() -> None:
+    assert Settings(public_url="https://films.example.org/").issuer == "https://films.example.org"
+    assert Settings().issuer == "http://localhost:8000"
+    assert Settings(port=0).at_port(4321).issuer == "http://localhost:4321"
+
+
+def test_taking_a_port_changes_nothing_else() -> None:
+    settings = Settings(host="::1", rate_limits="off", port=0)
+    assert settings.at_port(4321) == msgspec.structs.replace(settings, port=4321)
+    assert settings.port == 0

@@ -1,0 +1,121 @@
+"""The table of functions: it tells the truth about each, and grants no more than is used."""
+
+import importlib
+import re
+from typing import Any
+
+import pytest
+
+from trinity.bootstrap import Consumer, Operation
+from trinity.common import passwords, sign_in
+from trinity.topology import FUNCTIONS, Function
+
+GRANTS = {
+    "table": {"read", "write"},
+    "cache": {"read", "write"},
+    "blobs": {"read", "write"},
+    "catalogue": {"read"},
+    "mailer": {"send"},
+    "keys": {"read", "sign"},
+    "secrets": {"read"},
+    "realtime": {"publish"},
+}
+# Ports that stand for others, or for nothing that a grant could be about.
+STANDS_FOR = {"limits": {"cache"}, "clock": set(), "ids": set(), "settings": set()}
+NO_PORTS = {"request", "caller", "origin", "changes", "return"}
+
+
+def module(function: Function) -> Any:
+    return importlib.import_module(f"trinity.handlers.{function.module}")
+
+
+def resources(function: Function) -> set[str]:
+    """Return what the use case of a function takes, by the names of its parameters."""
+    found: set[str] = set()
+    for name in module(function).handler.use_case.__annotations__.keys() - NO_PORTS:
+        found |= STANDS_FOR.get(name, {name})
+    return found
+
+
+def test_names_routes_and_modules_are_there_once() -> None:
+    for column in ("name", "module", "route"):
+        values = [getattr(f, column) for f in FUNCTIONS if getattr(f, column) is not None]
+        assert len(set(values)) == len(values), column
+
+
+def test_routes_that_differ_in_the_name_of_a_parameter_alone_are_there_once() -> None:
+    shapes = [re.sub(r"\{\w+\}", "{}", f.route) for f in FUNCTIONS if f.route is not None]
+    assert len(set(shapes)) == len(shapes)
+
+
+def test_graphql_fields_are_there_once_and_named_with_their_type() -> None:
+    fields = [field for function in FUNCTIONS for field in function.fields]
+    assert len(set(fields)) == len(fields)
+    assert all(re.fullmatch(r"(Query|Mutation|Subscription)\.[a-z]\w+", f) for f in fields)
+
+
+def test_feeds_of_changes_are_there_once() -> None:
+    feeds = [(f.name, stream.name) for f in FUNCTIONS for stream in f.streams]
+    assert len(set(feeds)) == len(feeds)
+    assert feeds
+
+
+@pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.name)
+class TestFunction:
+    """Each function."""
+
+    def test_it_is_called_like_its_use_case(self, function: Function) -> None:
+        assert module(function).handler.use_case.__name__ == function.name
+        assert getattr(module(function), function.name) is module(function).handler.use_case
+
+    def test_it_answers_requests_or_is_fed_with_changes(self, function: Function) -> None:
+        answers = bool(function.route or function.fields)
+        assert answers != bool(function.streams)
+        assert type(module(function).handler) is (Operation if answers else Consumer)
+
+    def test_its_route_is_written_as_api_gateway_does(self, function: Function) -> None:
+        if function.route is not None:
+            part = r"/(?:[a-z.][a-z0-9.-]*|\{[a-z][A-Za-z]*\})"
+            assert re.fullmatch(rf"(GET|POST|PATCH|DELETE) (?:{part})+", function.route)
+
+    def test_it_is_for_everybody_only_if_it_asks_for_no_caller(self, function: Function) -> None:
+        takes_caller = "caller" in module(function).handler.use_case.__annotations__
+        if not function.streams:
+            assert takes_caller == (function.auth == "user")
+
+    def test_its_use_case_takes_nothing_that_is_unknown(self, function: Function) -> None:
+        assert resources(function) <= GRANTS.keys()
+
+    def test_what_its_use_case_takes_is_granted_and_nothing_more(self, function: Function) -> None:
+        assert {resource for resource, _ in function.grants} == resources(function)
+
+    def test_its_grants_make_sense_and_are_there_once(self, function: Function) -> None:
+        assert len(set(function.grants)) == len(function.grants)
+        for resource, grant in function.grants:
+            assert grant in GRANTS[resource]
+        assert ("keys", "sign") not in function.grants or ("keys", "read") in function.grants
+
+    def test_it_may_sign_if_it_gives_out_tokens_and_only_then(self, function: Function) -> None:
+        gives_out = sign_in in vars(module(function)).values()
+        assert (("keys", "sign") in function.grants) == gives_out
+
+    def test_it_is_marked_as_blocking_if_it_computes_or_waits_for_long(
+        self, function: Function
+    ) -> None:
+        hashes = passwords in vars(module(function)).values()
+        waits = {("keys", "sign"), ("mailer", "send"), ("catalogue", "read")} & set(function.grants)
+        assert function.blocking or not (hashes or waits)
+
+    def test_its_time_and_memory_are_what_lambda_and_api_gateway_allow(
+        self, function: Function
+    ) -> None:
+        assert 128 <= function.memory_mb <= 10_240
+        assert 1 <= function.timeout_s <= (29 if function.route else 900)
+
+    def test_its_feeds_are_what_an_event_source_mapping_allows(self, function: Function) -> None:
+        """https://docs.aws.amazon.com/lambda/latest/api/API_CreateEventSourceMapping.html"""
+        for stream in function.streams:
+            assert 1 <= stream.batch <= 10_000
+            assert 0 <= stream.window_s <= 300
+            assert stream.sort_keys
+            assert all(re.fullmatch(r"[A-Z]+#?", key) for key in stream.sort_keys)

@@ -44,6 +44,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Literal["on", "off"],
         Meta(description="`off` lifts the limits on sign-in, guests and joining, for load tests."),
     ] = "on"
+    graphql_introspection: Annotated[
+        Literal["on", "off"],
+        Meta(description="`off` keeps GraphQL clients from asking for the schema."),
+    ] = "on"
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
         Meta(description="`info` writes one line per request; `warning` only what needs a look."),

@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trinity.common import requests
-from trinity.common.requests import LARGEST_BODY, Response
+from trinity.common.requests import LARGEST_BODY, Event, Response
 from trinity.common.telemetry import Log
 from trinity.domain import errors
 from trinity.domain.errors import DomainError
@@ -14,6 +14,10 @@ from trinity.embedded.static import StaticFiles
 from trinity.embedded.workers import Workers
 from trinity.infrastructure.sqlite.store import SqliteStore
 from trinity.ports import Unavailable
+from trinity.topology import Function
+
+if TYPE_CHECKING:
+    from trinity.embedded.graphql.api import Api, Call
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -30,6 +34,7 @@ class App:
         files: the web page.
         store: where the functions write.
         log: where they log.
+        graphql: makes the GraphQL API; called when the first such request comes.
     """
 
     def __init__(
@@ -40,8 +45,11 @@ class App:
         files: StaticFiles,
         store: SqliteStore,
         log: Log,
+        graphql: "Callable[[Call], Api]",
     ) -> None:
         self._log = log
+        self._make_graphql = graphql
+        self._graphql: Api | None = None
         self._store = store
         self._router = router
         self._events = events
@@ -52,6 +60,12 @@ class App:
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request."""
         raw_path: str = scope.get("raw_path", b"").decode("latin-1") or scope["path"]
+        if raw_path == "/graphql":
+            if self._graphql is None:
+                self._graphql = self._make_graphql(self._call)
+            response = await self._graphql.answer(scope, await _read(receive))
+            await _send(response, send, head=scope["method"] == "HEAD")
+            return
         found = self._router.find(scope["method"], raw_path)
         if isinstance(found, Match):
             response = await self._invoke(scope, found, receive)
@@ -75,14 +89,17 @@ class App:
         event = self._events.make(scope, match, body)
         if event is None:
             return self._refuse(errors.Unauthenticated(), function.name)
-        if self._workers is None:
-            self._workers = Workers(asyncio.get_running_loop(), self._store, self._log)
-        call = self._workers.call(self._handlers[function.name], event, blocking=function.blocking)
         try:
-            response: Response = await call
+            response: Response = await self._call(function, event)
         except Unavailable:
             return requests.refuse(event, errors.ServiceUnavailable(retry_after=1))
         return response
+
+    def _call(self, function: Function, event: Event) -> "asyncio.Future[Any]":
+        if self._workers is None:
+            self._workers = Workers(asyncio.get_running_loop(), self._store, self._log)
+        handler = self._handlers[function.name]
+        return self._workers.call(handler, event, blocking=function.blocking)
 
     def _file(self, scope: dict[str, Any]) -> Response:
         file = self._files.find(scope["path"])

@@ -8,6 +8,7 @@ import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import uvicorn
 
@@ -19,6 +20,9 @@ from trinity.embedded.pumps import Housekeeper, StreamPump
 from trinity.embedded.static import StaticFiles
 from trinity.openapi import load
 from trinity.topology import FUNCTIONS
+
+if TYPE_CHECKING:
+    from trinity.embedded.graphql.api import Api, Call
 
 _COLLECT_AFTER = 20_000  # new objects; Python's own 700 come together in a few requests
 # A thread that wants to go on after a disk or network call waits this long for one that computes.
@@ -57,14 +61,16 @@ def serve(services: Services, announce: Callable[[str, int], None]) -> None:
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     store, log = services.store, services.log
     handlers = {function.name: load(function) for function in FUNCTIONS}
-    app = App(
-        Router(FUNCTIONS),
-        Events(Authorizer(services.keys, settings.issuer)),
-        handlers,
-        StaticFiles(),
-        store,
-        log,
-    )
+    authorizer = Authorizer(services.keys, settings.issuer)
+    events = Events(authorizer)
+
+    def graphql(call: "Call") -> "Api":
+        from trinity.embedded.graphql.api import Api
+
+        introspection = settings.graphql_introspection == "on"
+        return Api(call, authorizer, events.request_id, log, introspection=introspection)
+
+    app = App(Router(FUNCTIONS), events, handlers, StaticFiles(), store, log, graphql)
     pumps: list[StreamPump | Housekeeper] = [
         StreamPump(store, function, stream, handlers[function.name], log)
         for function in FUNCTIONS

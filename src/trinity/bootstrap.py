@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from msgspec import Struct
+
 from trinity.common import requests, resolvers, telemetry
 from trinity.common.requests import Event, Request, Response
 from trinity.common.settings import Settings, from_environment
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     )
 
 T = TypeVar("T")
+R = TypeVar("R", bound=Struct)
 
 
 class Services:
@@ -179,7 +182,7 @@ def use(chosen: Services) -> None:
 class _Front(Protocol):
     """How an event of one kind is read: `requests` for API Gateway, `resolvers` for AppSync."""
 
-    def read(self, event: Event, kind: type[T], /) -> T: ...
+    def read(self, event: Event, kind: type[R], /) -> R: ...
 
     def caller(self, event: Event, /) -> requests.Caller: ...
 

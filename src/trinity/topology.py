@@ -81,7 +81,7 @@ FUNCTIONS: tuple[Function, ...] = (
     Function("update_me", "users.update_me", "PATCH /api/me", "user", _WRITE + _CACHE, blocking=True),
     Function("delete_me", "users.delete_me", "DELETE /api/me", "user", _WRITE + _CACHE + _DECK, timeout_s=29, blocking=True),
     Function("my_matches", "users.my_matches", "GET /api/me/matches", "user", _READ + _CURSOR),
-    Function("create_room", "rooms.create", "POST /api/rooms", "user", (*_WRITE, ("blobs", "write"), *_TITLES), blocking=True, fields=("Mutation.createRoom",)),
+    Function("create_room", "rooms.create", "POST /api/rooms", "user", (*_WRITE, *_CACHE, ("blobs", "write"), *_TITLES), blocking=True, fields=("Mutation.createRoom",)),
     Function("list_rooms", "rooms.list", "GET /api/rooms", "user", _READ + _CURSOR, fields=("Query.rooms",)),
     Function("join_room", "rooms.join", "POST /api/rooms/join", "user", _WRITE + _CACHE + _DECK, fields=("Mutation.joinRoom",)),
     Function("get_room", "rooms.get", "GET /api/rooms/{roomId}", "user", _READ, fields=("Query.room",)),

@@ -218,7 +218,7 @@ CASES = [
     Case("reset_password", "one session", 5, 3, reset),
     Case("get_me", "a guest", 0, 1, calls=["get"]),
     Case("update_me", "a new name in one room", 3, 7, lambda *_: {"name": "Eve"}),
-    Case("delete_me", "a member of one room", 8, 11, by=2),
+    Case("delete_me", "a member of one room", 8, 12, by=2),
     Case("list_genres", "no table", 0, 0, calls=[]),
     Case("search_titles", "no table", 0, 0, lambda *_: {"query": "film"}, calls=[]),
     Case("health", "a look at the table", 0, 0.5),

@@ -5,28 +5,15 @@ https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html
 """
 
 import functools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from trinity.domain import errors
+from msgspec import Meta
 
 if TYPE_CHECKING:
     from argon2 import PasswordHasher
 
-SHORTEST = 8
-LONGEST = 256
-
-
-def check(password: str, pointer: str = "/password") -> None:
-    """Refuse a password that nobody should have.
-
-    Raises:
-        InvalidRequest: it is too short or too long. What it is made of does not matter
-            (NIST SP 800-63B, 5.1.1.2).
-    """
-    if len(password) < SHORTEST:
-        raise errors.InvalidRequest(errors=[(pointer, f"must have at least {SHORTEST} characters")])
-    if len(password) > LONGEST:
-        raise errors.InvalidRequest(errors=[(pointer, f"must have at most {LONGEST} characters")])
+Password = Annotated[str, Meta(min_length=8, max_length=256)]
+"""What somebody may choose. What it is made of does not matter (NIST SP 800-63B, 5.1.1.2)."""
 
 
 def digest(password: str) -> str:

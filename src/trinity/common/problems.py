@@ -35,6 +35,7 @@ STATUS: dict[type[DomainError], tuple[int, str]] = {
     errors.EmptyDeck: (422, "Nothing fits"),
     errors.IdempotencyMismatch: (422, "Idempotency key used for something else"),
     errors.RateLimited: (429, "Too many requests"),
+    errors.HeadersTooLarge: (431, "Headers too large"),
     errors.InternalError: (500, "Internal error"),
     errors.ServiceUnavailable: (503, "Try again in a moment"),
 }

@@ -22,12 +22,14 @@ PER_ADDRESS: dict[str, Limit] = {
     "login": Limit(60, 60),
     "guest": Limit(120, 60),
     "join": Limit(120, 60),
+    "create_room": Limit(240, 60),
     "forgot_password": Limit(20, 60),
     "reset_password": Limit(30, 60),
 }
 PER_ACCOUNT: dict[str, Limit] = {
     "login": Limit(10, 60),
     "join": Limit(30, 60),
+    "create_room": Limit(60, 60),
     "forgot_password": Limit(5, 3600),
     "change_account": Limit(10, 60),
 }
@@ -54,7 +56,7 @@ class RateLimits:
         if not self._enabled:
             return
         if address is not None:
-            self._count(f"rate:{action}:address:{address}", PER_ADDRESS[action])
+            self._count(f"rate:{action}:address:{_household(address)}", PER_ADDRESS[action])
         if account is not None:
             self._count(f"rate:{action}:account:{account}", PER_ACCOUNT[action])
 
@@ -62,3 +64,15 @@ class RateLimits:
         count, remaining = self._cache.increment(key, ttl=limit.per_s)
         if count > limit.most:
             raise errors.RateLimited(retry_after=max(1, math.ceil(remaining)))
+
+
+def _household(address: str) -> str:
+    """Return what to count by: an IPv6 customer has at least a /64 of addresses to choose from."""
+    if ":" not in address:
+        return address
+    from ipaddress import ip_network
+
+    try:
+        return str(ip_network(f"{address}/64", strict=False))
+    except ValueError:
+        return address

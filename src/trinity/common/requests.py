@@ -22,7 +22,7 @@ LARGEST_BODY = 256 * 1024
 
 Event = dict[str, Any]
 Response = dict[str, Any]
-R = TypeVar("R")
+R = TypeVar("R", bound=msgspec.Struct)
 
 _WITH_BODY = frozenset(("POST", "PATCH", "PUT"))
 
@@ -87,10 +87,12 @@ def read(event: Event, kind: type[R]) -> R:
         request = msgspec.convert(fields, kind, strict=in_body)
     except msgspec.ValidationError as error:
         raise invalid(error) from None
-    if not in_body:
-        for name, text in fields.items():  # to msgspec this word is null; here it is a text
-            if text.lower() == "null":
-                raise errors.InvalidRequest(errors=[(f"/{name}", "cannot be null")])
+    if not in_body and any(text.lower() == "null" for text in fields.values()):
+        # To msgspec the word is null where a field may be; in a query there is no such thing.
+        for field in msgspec.structs.fields(kind):
+            if field.encode_name in fields and getattr(request, field.name) is None:
+                pointer = f"/{field.encode_name}"
+                raise errors.InvalidRequest(errors=[(pointer, "cannot be null")])
     return request
 
 
@@ -126,7 +128,7 @@ def respond(event: Event, result: Any, status: int, *, tagged: bool) -> Response
     Args:
         event: the request, for its conditions.
         result: None, something that can be encoded, or a `Reply`.
-        status: for a response with a result; without one it is 204, unless it says 202.
+        status: of the response.
         tagged: give the body an entity tag, and answer 304 if the client has it already.
     """
     headers = {"x-request-id": event["requestContext"]["requestId"]}
@@ -138,6 +140,8 @@ def respond(event: Event, result: Any, status: int, *, tagged: bool) -> Response
     if "content-type" not in headers:
         headers["content-type"] = "application/json"
     headers.setdefault("cache-control", "no-store" if not tagged else "private, no-cache")
+    if tagged:
+        headers["vary"] = "authorization"
     body = result if isinstance(result, bytes) else _encode(result)
     if tagged:
         tag = f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'

@@ -12,7 +12,7 @@ from trinity.common.requests import Caller, Event, Origin, Reply, invalid
 from trinity.domain import errors
 from trinity.domain.ids import UserId
 
-R = TypeVar("R")
+R = TypeVar("R", bound=msgspec.Struct)
 
 
 def is_one(event: Event) -> bool:

@@ -8,6 +8,7 @@ import hashlib
 import sys
 import time
 import traceback
+from contextlib import suppress
 from typing import Any, Literal
 
 import msgspec
@@ -39,13 +40,16 @@ class Log:
             "service": "trinity",
             **fields,
         }
-        sys.stdout.write(_encode(line).decode() + "\n")
+        # A log that nobody reads any more must not keep the service from its work.
+        with suppress(OSError):
+            sys.stdout.write(_encode(line).decode() + "\n")
         if level in ("warning", "error"):
             self.flush()
 
     def flush(self) -> None:
         """Hand on what was written: the embedded host does so once for many requests."""
-        sys.stdout.flush()
+        with suppress(OSError):
+            sys.stdout.flush()
 
     def exception(self, message: str, error: BaseException, **fields: Any) -> None:
         """Write one line with the stack of an error."""

@@ -180,6 +180,13 @@ class PayloadTooLarge(DomainError):
     default_detail = "The request body is larger than 256 KiB."
 
 
+class HeadersTooLarge(DomainError):
+    """The head of the request is larger than the gateway takes."""
+
+    code = "headers_too_large"
+    default_detail = "The headers of the request are larger than 10 KiB."
+
+
 class RateLimited(DomainError):
     """Too many requests of this kind in a short time."""
 

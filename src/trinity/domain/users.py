@@ -18,8 +18,8 @@ class User(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename
 
     Attributes:
         password_hash: argon2id, in its own encoding with its parameters.
-        epoch: grows with every new password. Sessions and reset tokens belong to an epoch, and are
-            over when it is.
+        epoch: grows with every new password or address. Sessions and reset tokens belong to an
+            epoch, and are over when it is.
     """
 
     id: UserId

@@ -1,7 +1,7 @@
 """The ASGI application: static files, and every route of the topology by its function."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from trinity.common import requests
@@ -18,9 +18,13 @@ from trinity.topology import Function
 
 if TYPE_CHECKING:
     from trinity.embedded.graphql.api import Api, Call
+    from trinity.embedded.realtime import Realtime
+
+# Bytes, as in API Gateway: https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html
+_LARGEST_HEAD = 10_240
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
+Send = Callable[[dict[str, Any]], Coroutine[Any, Any, None]]
 Handler = Callable[[Any, Any], Response]
 
 
@@ -35,6 +39,7 @@ class App:
         store: where the functions write.
         log: where they log.
         graphql: makes the GraphQL API; called when the first such request comes.
+        realtime: makes the endpoint of subscriptions; called when somebody connects first.
     """
 
     def __init__(
@@ -46,10 +51,13 @@ class App:
         store: SqliteStore,
         log: Log,
         graphql: "Callable[[Call], Api]",
+        realtime: "Callable[[Call, Api], Realtime]",
     ) -> None:
         self._log = log
         self._make_graphql = graphql
         self._graphql: Api | None = None
+        self._make_realtime = realtime
+        self._realtime: Realtime | None = None
         self._store = store
         self._router = router
         self._events = events
@@ -58,23 +66,40 @@ class App:
         self._workers: Workers | None = None
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Answer one request, or serve one WebSocket."""
+        if scope["type"] == "websocket":
+            if self._realtime is None:
+                self._realtime = self._make_realtime(self._call, self._api())
+            await self._realtime.serve(scope, receive, send)
+            return
+        try:
+            response = await self._answer(scope, receive)
+        except Exception as error:  # noqa: BLE001  (the outermost edge: a fault of the host itself)
+            self._log.exception("the host failed", error)
+            response = self._refuse(errors.InternalError())
+        await _send(response, send, head=scope["method"] == "HEAD")
+
+    async def _answer(self, scope: dict[str, Any], receive: Receive) -> Response:
+        if sum(len(name) + len(value) for name, value in scope["headers"]) > _LARGEST_HEAD:
+            return self._refuse(errors.HeadersTooLarge())
         raw_path: str = scope.get("raw_path", b"").decode("latin-1") or scope["path"]
         if raw_path == "/graphql":
-            if self._graphql is None:
-                self._graphql = self._make_graphql(self._call)
-            response = await self._graphql.answer(scope, await _read(receive))
-            await _send(response, send, head=scope["method"] == "HEAD")
-            return
-        found = self._router.find(scope["method"], raw_path)
+            return await self._api().answer(scope, await _read(receive))
+        # Whoever asks for the head of something gets that of the GET (RFC 9110, 9.3.2).
+        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        found = self._router.find(method, raw_path)
         if isinstance(found, Match):
-            response = await self._invoke(scope, found, receive)
-        elif found is not None:
-            response = self._refuse(errors.MethodNotAllowed())
-            response["headers"]["allow"] = ", ".join(sorted(found))
-        else:
-            response = self._file(scope)
-        await _send(response, send, head=scope["method"] == "HEAD")
+            return await self._invoke(scope, found, receive)
+        if found is None:
+            return self._file(scope)
+        response = self._refuse(errors.MethodNotAllowed())
+        response["headers"]["allow"] = ", ".join(sorted(found))
+        return response
+
+    def hang_up(self) -> None:
+        """End all WebSockets."""
+        if self._realtime is not None:
+            self._realtime.stop()
 
     def stop(self) -> None:
         """Wait for the calls that are running."""
@@ -100,6 +125,11 @@ class App:
             self._workers = Workers(asyncio.get_running_loop(), self._store, self._log)
         handler = self._handlers[function.name]
         return self._workers.call(handler, event, blocking=function.blocking)
+
+    def _api(self) -> "Api":
+        if self._graphql is None:
+            self._graphql = self._make_graphql(self._call)
+        return self._graphql
 
     def _file(self, scope: dict[str, Any]) -> Response:
         file = self._files.find(scope["path"])

@@ -12,6 +12,7 @@ from trinity.common.tokens import AUDIENCE
 from trinity.ports import SigningKeys
 
 _REMEMBERED = 20_000
+_LONGEST_TOKEN = 4096
 _REQUIRED = ["exp", "iat", "iss", "aud", "sub"]
 
 
@@ -30,21 +31,20 @@ class Authorizer:
 
     def claims(self, authorization: str | None) -> dict[str, str] | None:
         """Return the claims of a bearer token as strings, None if it is not valid now."""
-        if authorization is None:
+        scheme, _, token = (authorization or "").partition(" ")
+        token = token.strip()
+        if scheme.lower() != "bearer" or len(token) > _LONGEST_TOKEN:
             return None
-        known = self._verified.get(authorization)
+        known = self._verified.get(token)
         if known is not None:
             return known[1] if time.time() < known[0] else None
-        scheme, _, token = authorization.partition(" ")
-        if scheme.lower() != "bearer":
-            return None
-        claims = self._verify(token.strip())
+        claims = self._verify(token)
         if claims is None:
             return None
         texts = {name: _text(value) for name, value in claims.items()}
         if len(self._verified) >= _REMEMBERED:
             self._verified.clear()
-        self._verified[authorization] = (claims["exp"], texts)
+        self._verified[token] = (claims["exp"], texts)
         return texts
 
     def _verify(self, token: str) -> dict[str, Any] | None:

@@ -5,9 +5,11 @@ stored before the rooms that use them and never change, so every room of the cop
 """
 
 import os
+import shutil
 import sqlite3
 import tarfile
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 DATABASE = "trinity.sqlite"
@@ -27,7 +29,7 @@ def take(data: Path, target: Path) -> int:
             holds the signing key, so only its owner may read it.
 
     Raises:
-        BackupFailed: there is no data, or the file cannot be written.
+        BackupFailed: there is no data, it cannot be read, or the file cannot be written.
     """
     if not (data / DATABASE).exists():
         raise BackupFailed(f"there is no data in {data}")
@@ -37,9 +39,8 @@ def take(data: Path, target: Path) -> int:
             _snapshot(data / DATABASE, snapshot)
             with tarfile.open(archive, "w") as tar:
                 tar.add(snapshot, DATABASE)
-                for folder in _FOLDERS:
-                    if (data / folder).exists():
-                        tar.add(data / folder, folder, filter=_complete)
+                for path in _files(data):
+                    tar.add(path, path.relative_to(data))
             archive.chmod(0o600)
             handle = os.open(archive, os.O_RDONLY)
             try:
@@ -49,6 +50,8 @@ def take(data: Path, target: Path) -> int:
             archive.replace(target)
     except OSError as error:
         raise BackupFailed(f"{target} cannot be written: {error.strerror}") from error
+    except sqlite3.DatabaseError as error:
+        raise BackupFailed(f"the database cannot be read: {error}; try trinity doctor") from error
     return target.stat().st_size
 
 
@@ -65,9 +68,15 @@ def restore(source: Path, data: Path) -> None:
             if DATABASE not in tar.getnames():
                 raise BackupFailed(f"{source} is no backup of Trinity")
             data.mkdir(parents=True, exist_ok=True)
-            # The filter refuses whatever would land outside of the folder.
-            tar.extractall(data, filter="data")
-    except (OSError, tarfile.TarError) as error:
+            data.chmod(0o700)
+            with tempfile.TemporaryDirectory(dir=data, prefix=".restoring-") as scratch:
+                # The filter refuses whatever would land outside of the folder.
+                tar.extractall(scratch, filter="data")
+                # The database last: without it the folder counts as empty, and one can try again.
+                for path in sorted(Path(scratch).iterdir(), key=lambda p: p.name == DATABASE):
+                    shutil.rmtree(data / path.name, ignore_errors=True)
+                    path.rename(data / path.name)
+    except (OSError, EOFError, tarfile.TarError) as error:
         raise BackupFailed(f"{source} cannot be read: {error}") from error
     for key in (data / "keys").glob("*"):
         key.chmod(0o600)
@@ -82,6 +91,12 @@ def _snapshot(database: Path, target: Path) -> None:
         source.close()
 
 
-def _complete(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
-    """Leave out files that are being written at this moment: their names begin with a dot."""
-    return None if Path(member.name).name.startswith(".") else member
+def _files(data: Path) -> Iterator[Path]:
+    """Return what lies beside the database and lasts.
+
+    Files that are being written at this moment have names that begin with a dot.
+    """
+    for folder in _FOLDERS:
+        for path in sorted((data / folder).rglob("*")):
+            if not path.name.startswith(".") and path.is_file():
+                yield path

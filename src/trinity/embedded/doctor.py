@@ -40,11 +40,13 @@ def examine(data: Path) -> Iterator[Finding]:
         connection.execute("BEGIN")  # everything below sees one and the same moment
         yield _integrity(connection)
         yield _schema(connection)
-        items = {
-            (pk, sk): msgspec.json.decode(item)
-            for pk, sk, item in connection.execute("SELECT pk, sk, item FROM items")
-        }
+        items, unreadable = _items(connection)
+        yield unreadable
         yield _feeds(connection)
+    except sqlite3.DatabaseError as error:
+        # Nothing that is said of a broken database would be worth anything.
+        yield Finding("database", [f"it cannot be read: {error}; bring a backup back"], 0)
+        return
     finally:
         connection.close()
     found = [rooms.from_item(item) for key, item in items.items() if key[1] == keys.ROOM]
@@ -60,6 +62,17 @@ def _integrity(connection: sqlite3.Connection) -> Finding:
     answers = [row[0] for row in connection.execute("PRAGMA integrity_check")]
     (count,) = connection.execute("SELECT count(*) FROM items").fetchone()
     return Finding("database", [a for a in answers if a != "ok"], count)
+
+
+def _items(connection: sqlite3.Connection) -> tuple[dict[tuple[str, str], Any], Finding]:
+    items: dict[tuple[str, str], Any] = {}
+    problems = []
+    for pk, sk, text in connection.execute("SELECT pk, sk, item FROM items"):
+        try:
+            items[pk, sk] = msgspec.json.decode(text)
+        except msgspec.DecodeError as error:
+            problems.append(f"the item {pk} {sk} is no JSON: {error}")
+    return items, Finding("items", problems, len(items) + len(problems))
 
 
 def _schema(connection: sqlite3.Connection) -> Finding:
@@ -114,13 +127,20 @@ def _codes(found: list[Room], items: dict[tuple[str, str], Any]) -> Finding:
 
 def _event_logs(found: list[Room], items: dict[tuple[str, str], Any]) -> Finding:
     problems = []
-    count = 0
+    events: dict[str, set[str]] = {}
+    for pk, sk in items:
+        if sk.startswith(keys.EVENT):
+            events.setdefault(pk, set()).add(sk)
     for room in found:
         head = items.get(keys.log(room.id))
         last = head["last"] if head is not None else 0
-        count += last
-        if any(keys.event(room.id, n) not in items for n in range(1, last + 1)):
+        expected = {keys.event(room.id, n).sk for n in range(1, last + 1)}
+        there = events.get(keys.room_pk(room.id), set())
+        if expected - there:
             problems.append(f"the event log of room {room.id} has a gap")
+        if there - expected:
+            problems.append(f"the event log of room {room.id} goes on behind its head")
+    count = sum(map(len, events.values()))
     return Finding("room events", problems, count)
 
 

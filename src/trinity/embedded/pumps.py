@@ -14,7 +14,9 @@ from typing import Any
 
 from trinity.common.attributes import encode_item
 from trinity.common.telemetry import Log
+from trinity.domain.errors import Conflict
 from trinity.infrastructure.sqlite.store import Change, SqliteStore
+from trinity.ports import Unavailable
 from trinity.topology import Function, Stream
 
 _FIRST_PAUSE_S = 0.1
@@ -67,23 +69,15 @@ class StreamPump:
         stream: which changes, and how they are gathered.
         handler: the function itself.
         log: for what goes wrong.
-        context: what Lambda calls the context.
     """
 
     def __init__(
-        self,
-        store: SqliteStore,
-        function: Function,
-        stream: Stream,
-        handler: Handler,
-        log: Log,
-        context: Any = None,
+        self, store: SqliteStore, function: Function, stream: Stream, handler: Handler, log: Log
     ) -> None:
         self._store = store
         self._stream = stream
         self._handler = handler
         self._log = log
-        self._context = context
         self.name = f"{function.name}:{stream.name}"
         self._stopping = threading.Event()
         self._worked = False
@@ -103,6 +97,16 @@ class StreamPump:
         self._thread.join()
 
     def _run(self) -> None:
+        pause = _FIRST_PAUSE_S
+        while not self._stopping.is_set():
+            try:
+                self._follow()
+            except Exception as error:  # noqa: BLE001  (a full disk, say: the feed goes on after it)
+                self._log.exception("a feed stopped, it starts again", error, feed=self.name)
+                self._stopping.wait(pause)
+                pause = min(pause * 2, _LONGEST_PAUSE_S)
+
+    def _follow(self) -> None:
         seen = saved = self._store.checkpoint(self.name)
         while not self._stopping.is_set():
             newest = self._store.last_seq
@@ -133,9 +137,11 @@ class StreamPump:
         pause, attempts_at_one = _FIRST_PAUSE_S, 0
         while True:
             try:
-                self._handler(stream_event(changes), self._context)
+                self._handler(stream_event(changes), None)
             except Exception as error:  # noqa: BLE001  (a function may fail in any way)
-                attempts_at_one += len(changes) == 1
+                # What is only busy or down is waited for, however long that takes.
+                passing = isinstance(error, Unavailable | Conflict)
+                attempts_at_one += len(changes) == 1 and not passing
                 given_up = attempts_at_one == _ATTEMPTS_AT_ONE
                 self._log.exception(
                     "a change was left out" if given_up else "a batch failed, it is tried again",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from trinity.bootstrap import Services, use
+from trinity.common.requests import LARGEST_BODY
 from trinity.embedded.app import App
 from trinity.embedded.authorizer import Authorizer
 from trinity.embedded.gateway import Events, Router
@@ -23,6 +24,7 @@ from trinity.topology import FUNCTIONS
 
 if TYPE_CHECKING:
     from trinity.embedded.graphql.api import Api, Call
+    from trinity.embedded.realtime import Realtime
 
 _COLLECT_AFTER = 20_000  # new objects; Python's own 700 come together in a few requests
 # A thread that wants to go on after a disk or network call waits this long for one that computes.
@@ -38,6 +40,19 @@ class AddressInUse(Exception):
     """Another program listens on the same port."""
 
 
+class _Server(uvicorn.Server):
+    """Ends WebSockets as AppSync would, before uvicorn ends them in its own way."""
+
+    def __init__(self, app: App, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._app = app
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop serving."""
+        self._app.hang_up()
+        await super().shutdown(sockets)
+
+
 def serve(services: Services, announce: Callable[[str, int], None]) -> None:
     """Serve until SIGINT or SIGTERM, then finish what is running and return.
 
@@ -51,7 +66,9 @@ def serve(services: Services, announce: Callable[[str, int], None]) -> None:
         SchemaTooNew: a newer version of Trinity wrote the data.
     """
     settings = services.settings
+    os.umask(0o077)  # hashes, addresses and keys lie in the data: nobody else is to read them
     settings.data.mkdir(parents=True, exist_ok=True)
+    settings.data.chmod(0o700)
     lock = _lock(settings.data / "lock")
     listener = _listen(settings.host, settings.port)
     port: int = listener.getsockname()[1]
@@ -70,19 +87,29 @@ def serve(services: Services, announce: Callable[[str, int], None]) -> None:
         introspection = settings.graphql_introspection == "on"
         return Api(call, authorizer, events.request_id, log, introspection=introspection)
 
-    app = App(Router(FUNCTIONS), events, handlers, StaticFiles(), store, log, graphql)
+    def realtime(call: "Call", api: "Api") -> "Realtime":
+        from trinity.embedded.realtime import Realtime
+
+        endpoint = Realtime(call, api, log)
+        services.realtime.listen(endpoint.tell, endpoint.end)
+        return endpoint
+
+    app = App(Router(FUNCTIONS), events, handlers, StaticFiles(), store, log, graphql, realtime)
     pumps: list[StreamPump | Housekeeper] = [
         StreamPump(store, function, stream, handlers[function.name], log)
         for function in FUNCTIONS
         for stream in function.streams
     ]
     pumps.append(Housekeeper(store, log))
-    server = uvicorn.Server(
+    server = _Server(
+        app,
         uvicorn.Config(
             app,
             loop="uvloop",
             http="httptools",
-            ws="none",
+            ws="websockets-sansio",
+            ws_max_size=LARGEST_BODY,
+            ws_per_message_deflate=False,  # it would cost more than all the rest of a delivery
             lifespan="off",
             access_log=False,
             log_config=None,
@@ -91,7 +118,7 @@ def serve(services: Services, announce: Callable[[str, int], None]) -> None:
             forwarded_allow_ips=settings.trusted_proxies or None,
             timeout_keep_alive=75,
             timeout_graceful_shutdown=10,
-        )
+        ),
     )
     # uvicorn hands a signal on to the handler before its own when it is done: one that ends the
     # process at once would keep us from closing the store.

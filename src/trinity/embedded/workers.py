@@ -10,6 +10,7 @@ other reasons have threads of their own.
 import asyncio
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from queue import SimpleQueue
 from typing import Any
@@ -95,10 +96,15 @@ class Workers:
         results: list[Any] | None,
         error: Exception | None,
     ) -> None:
-        self._loop.call_soon_threadsafe(self._deliver, futures, results, error)
+        self._in_the_loop(self._deliver, futures, results, error)
 
     def _free(self) -> None:
-        self._loop.call_soon_threadsafe(self._take_turns)
+        self._in_the_loop(self._take_turns)
+
+    def _in_the_loop(self, callback: Callable[..., None], *arguments: Any) -> None:
+        # A loop that was closed while a commit was on its way has nobody left to tell.
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(callback, *arguments)
 
     def _deliver(
         self,
@@ -134,7 +140,7 @@ class Workers:
                 result = function(event, None)
             except BaseException as raised:  # noqa: BLE001  (it belongs to whoever awaits it)
                 error = raised
-            self._loop.call_soon_threadsafe(self._finished, future, result, error)
+            self._in_the_loop(self._finished, future, result, error)
             self._log.flush()
 
     def _finished(

@@ -15,7 +15,7 @@ _remembered: OrderedDict[BlobId, "Deck"] = OrderedDict()
 _decoder = msgspec.json.Decoder(tuple[Title, ...])
 
 
-class Deck(msgspec.Struct, frozen=True, dict=True):
+class Deck(msgspec.Struct, frozen=True):
     """The titles of a room in their fixed order."""
 
     titles: tuple[Title, ...]

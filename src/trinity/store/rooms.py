@@ -144,7 +144,9 @@ def join(
             raise errors.RemovedFromRoom
         if room.state_at(now) != "open":
             raise errors.RoomClosed
-        if room.active_count >= room.capacity or len(room.members) >= _MOST_MEMBERS_EVER:
+        if room.active_count >= room.capacity or (
+            old is None and len(room.members) >= _MOST_MEMBERS_EVER
+        ):
             raise errors.RoomFull
         # Cancelled: somebody was faster. Look again; one of the reasons above will name it.
         with suppress(TransactionCancelled):
@@ -297,12 +299,10 @@ class Pointer(msgspec.Struct, frozen=True):
 
     Attributes:
         left: the user is not in the room any more.
-        sort_key: where the pointer lies among those of the user.
     """
 
     room_id: RoomId
     left: bool
-    sort_key: str
 
 
 def of_user(
@@ -317,7 +317,7 @@ def of_user(
         descending=True,
         consistent=True,
     )
-    pointers = [Pointer(RoomId(i["room"]), i["left"], i["SK"]) for i in page.items]
+    pointers = [Pointer(RoomId(i["room"]), i["left"]) for i in page.items]
     return pointers, page.cursor
 
 

@@ -93,6 +93,11 @@ def register(table: Table, user: User, *, was_guest: bool) -> None:
         raise errors.AlreadyRegistered from None
 
 
+def begins_epoch(changes: Mapping[Path, Value]) -> bool:
+    """Tell whether changes of a user end what was given out before: sessions, reset tokens."""
+    return "email" in changes or "passwordHash" in changes
+
+
 def update(
     table: Table,
     user: User,
@@ -101,8 +106,8 @@ def update(
 ) -> None:
     """Change attributes of a user.
 
-    A new `email` is claimed and the old one set free. A new `passwordHash` begins an epoch, which
-    ends all sessions and reset tokens that were there.
+    A new `email` is claimed and the old one set free. A new `email` or `passwordHash` begins an
+    epoch, which ends all sessions and reset tokens that were there.
 
     Args:
         table: the table.
@@ -117,7 +122,9 @@ def update(
     actions: list[TransactAction] = [
         TransactUpdate(
             keys.profile(user.id),
-            Update(set=changes, add={"epoch": 1} if "passwordHash" in changes else {}),
+            Update(
+                set=changes, add={"epoch": 1} if changes.keys() & {"email", "passwordHash"} else {}
+            ),
             AllOf((_still("email", user.email), _still("passwordHash", user.password_hash))),
         )
     ]
@@ -134,11 +141,20 @@ def update(
 
 
 def delete(table: Table, user: User) -> None:
-    """Remove the account itself and set its address free."""
-    actions: list[TransactAction] = [TransactDelete(keys.profile(user.id))]
+    """Remove the account itself and set its address free.
+
+    Raises:
+        Conflict: the account changed at the same time: look at it again.
+    """
+    actions: list[TransactAction] = [
+        TransactDelete(keys.profile(user.id), _still("email", user.email))
+    ]
     if user.email is not None:
-        actions.append(TransactDelete(keys.email(user.email)))
-    table.transact(actions)
+        actions.append(TransactDelete(keys.email(user.email), Equals("user", user.id)))
+    try:
+        table.transact(actions)
+    except TransactionCancelled:
+        raise errors.Conflict from None
 
 
 def _still(attribute: str, value: str | None) -> Condition:

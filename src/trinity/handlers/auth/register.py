@@ -22,7 +22,7 @@ class Register(Request, frozen=True, kw_only=True):
     """What an account needs."""
 
     email: Annotated[str, Meta(max_length=320)]
-    password: Annotated[str, Meta(min_length=8, max_length=256)]
+    password: passwords.Password
     name: Annotated[str, Meta(max_length=200)]
 
 
@@ -52,7 +52,6 @@ def register(
     limits.check("register", address=origin.address)
     now = clock.now()
     email, name = clean_email(request.email), clean_name(request.name)
-    passwords.check(request.password)
     guest: User | None = None
     if origin.bearer is not None:
         guest_id = tokens.subject(keys, origin.bearer, settings.issuer, now)

@@ -17,7 +17,7 @@ class ResetPassword(Request, frozen=True, kw_only=True):
     """The token and the new password."""
 
     token: Annotated[str, Meta(max_length=256)]
-    password: Annotated[str, Meta(min_length=8, max_length=256)]
+    password: passwords.Password
 
 
 def reset_password(
@@ -34,7 +34,6 @@ def reset_password(
         RateLimited: too many attempts from one address.
     """
     limits.check("reset_password", address=origin.address)
-    passwords.check(request.password)
     reset = sessions.find_reset(table, request.token, clock.now())
     user = users.find(table, reset.user)
     if user is None or reset.epoch != user.epoch:  # the password was set since

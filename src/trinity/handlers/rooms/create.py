@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Meta
 
 from trinity.bootstrap import operation
+from trinity.common.rate_limits import RateLimits
 from trinity.common.requests import Caller, Origin, Request
 from trinity.common.shapes import RoomShape
 from trinity.domain import errors
@@ -101,6 +102,7 @@ def create_room(
     table: Table,
     blobs: Blobs,
     catalogue: Catalogue,
+    limits: RateLimits,
     clock: Clock,
     ids: Ids,
 ) -> RoomShape:
@@ -115,7 +117,9 @@ def create_room(
         EmptyDeck: no title fits the wishes.
         IdempotencyMismatch: the key was used for another request.
         Unauthenticated: the account was removed meanwhile.
+        RateLimited: too many rooms by one account or from one address.
     """
+    limits.check("create_room", address=origin.address, account=caller.user_id)
     require_reachable(request.rule, request.capacity)
     once = _Once.of(request, caller, origin)
     if once is not None and (answer := once.answer(table)) is not None:

@@ -147,7 +147,7 @@ def _member_drafts(old: Room | None, new: Room, at: Millis) -> Iterator[Draft]:
             "role": "host" if user == new.host_id else "member",
         }
         if member.active and (was is None or not was.active):
-            yield Draft(type="memberJoined", at=at, actor_id=user, data=data)
+            yield Draft(type="memberJoined", at=member.joined_at, actor_id=user, data=data)
         elif was is not None and was.active and not member.active:
             actor = new.host_id if member.removed else user
             left = {"userId": user, "removed": member.removed}

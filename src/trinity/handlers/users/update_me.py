@@ -21,7 +21,7 @@ class UpdateMe(Request, frozen=True, kw_only=True):
 
     name: Annotated[str, Meta(max_length=200)] | None = None
     email: Annotated[str, Meta(max_length=320)] | None = None
-    password: Annotated[str, Meta(min_length=8, max_length=256)] | None = None
+    password: passwords.Password | None = None
     current_password: Annotated[str, Meta(max_length=1024)] | None = None
 
 
@@ -35,7 +35,7 @@ def update_me(
 ) -> UserShape:
     """Change the caller's profile.
 
-    A new name shows in all rooms; a new password ends all other sessions.
+    A new name shows in all rooms; a new address or password ends all other sessions.
 
     Raises:
         InvalidRequest: a value cannot be.
@@ -54,12 +54,12 @@ def update_me(
     if request.email is not None and (email := clean_email(request.email)) != user.email:
         changes["email"] = email
     if request.password is not None:
-        passwords.check(request.password)
         changes["passwordHash"] = passwords.digest(request.password)
+    if users.begins_epoch(changes):
         mine = sessions.carry_over(table, user.id, caller.session, user.epoch + 1)
     if changes:
         users.update(table, user, changes, mine)
-    if "passwordHash" in changes:
+    if users.begins_epoch(changes):
         sessions.end_all(table, user.id, but=caller.session)
     if "name" in changes:
         memberships.show_profile(table, cache, user.id)

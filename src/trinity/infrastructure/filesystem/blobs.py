@@ -27,7 +27,7 @@ class FileBlobs:
             if not path.parent.exists():
                 path.parent.mkdir(exist_ok=True)
                 atomic.sync_folder(self._folder)
-            atomic.write(path, content, mode=0o644)
+            atomic.write(path, content, mode=0o600)
         return blob_id
 
     def get(self, blob_id: BlobId) -> bytes:

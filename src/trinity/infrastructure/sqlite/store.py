@@ -275,9 +275,14 @@ class SqliteStore:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._writer = self._connect()
-        self._writer.execute("PRAGMA journal_mode = WAL")
-        self._writer.execute("PRAGMA synchronous = FULL")
-        migrate(self._writer)
+        try:
+            refuse_newer(self._writer)  # before anything is written
+            self._writer.execute("PRAGMA journal_mode = WAL")
+            self._writer.execute("PRAGMA synchronous = FULL")
+            migrate(self._writer)
+        except (SchemaTooNew, sqlite3.Error):
+            self._writer.close()
+            raise
         (last,) = self._writer.execute(
             "SELECT max(coalesce((SELECT max(seq) FROM changes), 0),"
             " coalesce((SELECT max(seq) FROM checkpoints), 0))"
@@ -343,8 +348,8 @@ class SqliteStore:
         Args:
             calls: they must not raise.
             settled: is called, on any thread, with the list of the results when all is durable,
-                or with `Unavailable` when nothing of it was done.
-            free: is called, on any thread, when it makes sense to try again.
+                or with `Unavailable` when nothing of it was done. It must not raise.
+            free: is called, on any thread, when it makes sense to try again. It must not raise.
 
         Returns:
             False if a commit is on its way: then no call was made, and `free` will be called.
@@ -384,6 +389,9 @@ class SqliteStore:
         try:
             transaction.commit()
             self._remember(transaction.written)
+            # First the feeds: a reader that sees the new number must have been told already.
+            for feed in self._feeds:
+                feed.tell(transaction.written, transaction.next_seq - 1)
             self._last_seq = transaction.next_seq - 1
         except Exception as error:  # noqa: BLE001  (a full disk, a broken file, a fault of ours)
             if self._writer.in_transaction:
@@ -407,8 +415,6 @@ class SqliteStore:
                 ticket.wake.release()
         if free is not None:
             free()
-        for feed in self._feeds:
-            feed.tell(transaction.written, self._last_seq)
 
     def _commit_for_others(self) -> None:
         while (work := self._to_commit.get()) is not None:
@@ -550,16 +556,6 @@ class SqliteStore:
 
         return self.write(sweep)
 
-    def backup(self, target: Path) -> None:
-        """Copy the file as it is at one moment, while it stays in use."""
-        source = self._connect(read_only=True)
-        copy = sqlite3.connect(target)
-        try:
-            source.backup(copy)
-        finally:
-            copy.close()
-            source.close()
-
     def close(self) -> None:
         """Let go of the file; its log is folded into it."""
         self._to_commit.put(None)
@@ -612,11 +608,11 @@ class Feed:
                 return
 
 
-def migrate(connection: sqlite3.Connection) -> None:
-    """Bring the file to the present schema; each step is one transaction.
+def refuse_newer(connection: sqlite3.Connection) -> None:
+    """Refuse a file whose schema is newer than this code.
 
     Raises:
-        SchemaTooNew: the file is newer than this code.
+        SchemaTooNew: it is.
     """
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > len(MIGRATIONS):
@@ -624,6 +620,11 @@ def migrate(connection: sqlite3.Connection) -> None:
             f"the data has schema version {version}, this Trinity knows {len(MIGRATIONS)}:"
             " start the newer one"
         )
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring the file to the present schema; each step is one transaction."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
     for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
         connection.executescript(f"BEGIN; {script}; PRAGMA user_version = {number}; COMMIT;")
 

@@ -1,0 +1,330 @@
+"""Connections, who follows which room on them, and the events on their way there.
+
+Messages and their order are AppSync's:
+https://docs.aws.amazon.com/appsync/latest/devguide/real-time-websocket-client.html
+"""
+
+import asyncio
+import itertools
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+
+from trinity.common.telemetry import Log
+from trinity.domain.errors import DomainError, ServiceUnavailable
+from trinity.domain.ids import RoomId, UserId
+from trinity.embedded.graphql.api import Api, Call
+from trinity.embedded.realtime import handshake, subscriptions
+from trinity.embedded.realtime.connection import Connection, Limits, Send, Subscription
+from trinity.embedded.realtime.subscriptions import LARGEST_EVENT, Refused, Started, View, refused
+from trinity.ports import Unavailable
+from trinity.topology import FUNCTIONS
+
+PATHS = ("/graphql", "/graphql/realtime")
+"""AppSync's own host has the first, custom domains the second; gql keeps to what it is given."""
+
+_Identity = dict[str, Any]
+
+_UNAUTHORIZED = "UnauthorizedException"
+_EXPIRED = {"errorType": _UNAUTHORIZED, "message": "Your token has expired."}
+_NOT_ALLOWED = "You are not authorized to make this call."
+
+
+_LIMITS = Limits()
+
+
+class _Message(msgspec.Struct):
+    type: str
+    id: str | None = None
+    payload: Any = None
+
+
+_decode = msgspec.json.Decoder(_Message).decode
+
+
+class Realtime:
+    """The real-time endpoint. All of it runs in one loop, except `tell` and `end`.
+
+    Args:
+        call: calls a function with an event.
+        api: knows users and documents.
+        log: for what AppSync would keep to itself.
+        limits: see there.
+    """
+
+    def __init__(
+        self,
+        call: Call,
+        api: Api,
+        log: Log,
+        limits: Limits = _LIMITS,
+    ) -> None:
+        self._call = call
+        self._api = api
+        self._log = log
+        self._limits = limits
+        self._functions = {name: one for one in FUNCTIONS for name in one.fields}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._connections: set[Connection] = set()
+        self._starting: set[Subscription] = set()
+        self._rooms: dict[str, dict[View, dict[Subscription, None]]] = {}
+        self._requests = itertools.count()
+        self._stopping = False
+
+    # ------------------------------------------------------------------------- from any thread
+
+    def tell(self, room: RoomId, event: dict[str, Any]) -> None:
+        """Let all who follow a room see an event; from any thread."""
+        if self._loop is not None and room in self._rooms:
+            self._loop.call_soon_threadsafe(self._tell, room, event)
+
+    def end(self, room: RoomId, user: UserId | None = None) -> None:
+        """End a user's subscriptions to a room, or everybody's; from any thread."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._end, room, user)
+
+    # ------------------------------------------------------------------------------ in the loop
+
+    async def serve(
+        self,
+        scope: dict[str, Any],
+        receive: Callable[[], Awaitable[dict[str, Any]]],
+        send: Send,
+    ) -> None:
+        """Serve one connection until it ends (ASGI's scope `websocket`)."""
+        self._loop = asyncio.get_running_loop()
+        await receive()
+        if scope["path"] not in PATHS:
+            await send({"type": "websocket.close"})
+            return
+        offered = scope["subprotocols"]
+        chosen = handshake.PROTOCOL if handshake.PROTOCOL in offered else None
+        await send({"type": "websocket.accept", "subprotocol": chosen})
+        try:
+            identity = self._admit(scope)
+        except handshake.Refused as refusal:
+            # The upgrade succeeds all the same: browsers cannot see why one fails.
+            payload = {"errors": [refusal.error]}
+            frame = subscriptions.text({"type": "connection_error", "payload": payload})
+            await send({"type": "websocket.send", "text": frame})
+            await send({"type": "websocket.close", "code": 1000})
+            return
+        connection = self._open(send, identity)
+        try:
+            while (message := await receive())["type"] == "websocket.receive":
+                await self._answer(connection, message.get("text"), scope)
+        finally:
+            self._forget(connection)
+
+    def stop(self) -> None:
+        """End all connections: clients go elsewhere, or come again."""
+        self._stopping = True
+        for connection in list(self._connections):
+            self._hang_up(connection, 1001, "the server stops")
+
+    def _admit(self, scope: dict[str, Any]) -> _Identity:
+        """Return who connects."""
+        query = scope["query_string"].decode("latin-1")
+        given = handshake.authorization(scope["subprotocols"], query, scope["headers"])
+        identity = self._api.identity(given.get("authorization"))
+        if identity is None:
+            raise handshake.Refused(_NOT_ALLOWED, 401, _UNAUTHORIZED)
+        return identity
+
+    def _open(self, send: Send, identity: _Identity) -> Connection:
+        connection = Connection(send, self._limits, self._cut_off)
+        self._connections.add(connection)
+        loop = asyncio.get_running_loop()
+        self._keep_alive(connection)
+        connection.timers += [
+            loop.call_later(_seconds_left(identity), self._log_out, connection),
+            loop.call_later(self._limits.longest_s, self._hang_up, connection, 1001, "24 hours"),
+        ]
+        if self._stopping:
+            self._hang_up(connection, 1001, "the server stops")
+        return connection
+
+    def _keep_alive(self, connection: Connection) -> None:
+        connection.say({"type": "ka"})
+        again = asyncio.get_running_loop().call_later(
+            self._limits.keep_alive_s, self._keep_alive, connection
+        )
+        connection.timers[:1] = [again]
+
+    async def _answer(
+        self, connection: Connection, frame: str | None, scope: dict[str, Any]
+    ) -> None:
+        try:
+            message = _decode(frame or "")
+        except (msgspec.DecodeError, RecursionError):
+            message = _Message("This message")
+        try:
+            if message.type == "connection_init":
+                payload = {"connectionTimeoutMs": self._limits.timeout_ms}
+                connection.say({"type": "connection_ack", "payload": payload})
+            elif message.type == "start":
+                await self._start(connection, message, scope)
+            elif message.type == "stop":
+                subscription = connection.subscriptions.get(message.id or "")
+                if subscription is not None:
+                    self._complete(subscription)
+            else:
+                raise subscriptions.unsupported(message.type)
+        except Refused as refusal:
+            name = message.id if refusal.names_the_start else None
+            connection.error(name, *refusal.errors)
+
+    async def _start(
+        self, connection: Connection, message: _Message, scope: dict[str, Any]
+    ) -> None:
+        identity, started = self._check(connection, message)
+        name, user = message.id or "", identity["sub"]
+        arguments = dict(started.view.arguments)
+        subscription = Subscription(connection, name, arguments["roomId"], user, started.view)
+        event = self._resolver_event(started, arguments, identity, scope)
+        # Whoever is removed from the room while the function runs, or right after, is told.
+        self._starting.add(subscription)
+        try:
+            await self._call(self._functions[f"Subscription.{started.field}"], event)
+        except DomainError as error:
+            raise refused(type(error).__name__, error.detail) from None
+        except Unavailable:
+            busy = ServiceUnavailable()
+            raise refused(type(busy).__name__, busy.detail) from None
+        finally:
+            self._starting.discard(subscription)
+        if subscription.ended:
+            connection.say({"type": "complete", "id": name})
+        elif not connection.is_over:
+            self._follow(subscription, _seconds_left(identity))
+            connection.say({"type": "start_ack", "id": name})
+
+    def _check(self, connection: Connection, message: _Message) -> tuple[_Identity, Started]:
+        most = self._limits.subscriptions
+        if not message.id:
+            raise refused("BadRequestException", "A start needs an id.")
+        if message.id in connection.subscriptions:
+            said = "This id belongs to a subscription already."
+            raise refused("DuplicatedOperationError", said)
+        if len(connection.subscriptions) >= most:
+            said = f"Max number of {most} subscriptions reached"
+            raise refused("MaxSubscriptionsReachedError", said)
+        payload = message.payload if isinstance(message.payload, dict) else {}
+        identity = self._api.identity(handshake.of_start(payload))
+        if identity is None:
+            raise refused(_UNAUTHORIZED, _NOT_ALLOWED)
+        return identity, subscriptions.read(payload, self._api.documents, self._api.schema)
+
+    def _resolver_event(
+        self,
+        started: Started,
+        arguments: dict[str, Any],
+        identity: _Identity,
+        scope: dict[str, Any],
+    ) -> dict[str, Any]:
+        """Return the context object that a direct Lambda resolver gets.
+
+        https://docs.aws.amazon.com/appsync/latest/devguide/resolver-context-reference.html
+        """
+        headers = {
+            name.decode("latin-1").lower(): value.decode("latin-1")
+            for name, value in scope["headers"]
+        }
+        headers["x-amzn-requestid"] = f"realtime-{next(self._requests):x}"
+        return {
+            "arguments": arguments,
+            "identity": identity,
+            "source": None,
+            "request": {"headers": headers, "domainName": None},
+            "prev": None,
+            "stash": {},
+            "info": started.info,
+        }
+
+    # --------------------------------------------------------------------------- subscriptions
+
+    def _follow(self, subscription: Subscription, seconds: float) -> None:
+        subscription.connection.subscriptions[subscription.id] = subscription
+        views = self._rooms.setdefault(subscription.room, {})
+        views.setdefault(subscription.view, {})[subscription] = None
+        loop = asyncio.get_running_loop()
+        subscription.timer = loop.call_later(seconds, self._expire, subscription)
+
+    def _unfollow(self, subscription: Subscription) -> None:
+        subscription.connection.subscriptions.pop(subscription.id, None)
+        if subscription.timer is not None:
+            subscription.timer.cancel()
+        views = self._rooms.get(subscription.room, {})
+        followers = views.get(subscription.view, {})
+        followers.pop(subscription, None)
+        if not followers:
+            views.pop(subscription.view, None)
+        if not views:
+            self._rooms.pop(subscription.room, None)
+
+    def _complete(self, subscription: Subscription) -> None:
+        self._unfollow(subscription)
+        subscription.connection.say({"type": "complete", "id": subscription.id})
+
+    def _expire(self, subscription: Subscription) -> None:
+        self._unfollow(subscription)
+        subscription.connection.error(subscription.id, _EXPIRED)
+
+    def _tell(self, room: str, event: dict[str, Any]) -> None:
+        published = subscriptions.published(event)
+        size = len(subscriptions.text(published).encode())
+        cursor = event["cursor"]
+        if size >= LARGEST_EVENT:
+            said = "an event is too large for subscriptions, and was not delivered"
+            self._log("warning", said, room=room, cursor=cursor, bytes=size)
+            return
+        for view, followers in list(self._rooms.get(room, {}).items()):
+            if view.lets_through(published):
+                end = view.frame_end(published)
+                for subscription in tuple(followers):
+                    subscription.connection.deliver(subscription, subscription.head + end, cursor)
+
+    def _end(self, room: str, user: str | None) -> None:
+        for subscription in self._starting:
+            if subscription.room == room and user in (None, subscription.user):
+                subscription.ended = True
+        views = self._rooms.get(room, {})
+        for subscription in [one for followers in views.values() for one in followers]:
+            if user in (None, subscription.user):
+                self._complete(subscription)
+
+    # ----------------------------------------------------------------------------- connections
+
+    def _log_out(self, connection: Connection) -> None:
+        connection.error(None, _EXPIRED)
+        self._hang_up(connection, 1000, "the token has expired")
+
+    def _cut_off(self, connection: Connection) -> None:
+        """Part with a client that reads too slowly, and tell it where it may read on."""
+        behind = list(connection.subscriptions.values())
+        self._forget(connection)
+        for subscription in behind:
+            said = "You read too slowly, and events were left out."
+            if subscription.last is not None:
+                said += f' Read roomEvents(after: "{subscription.last}"), then subscribe again.'
+            error = {"errorType": "SlowSubscriber", "message": said}
+            connection.error(subscription.id, error)
+        connection.close(1013, "read on with roomEvents")
+        self._log("info", "a subscriber was too slow", subscriptions=len(behind))
+
+    def _hang_up(self, connection: Connection, code: int, reason: str) -> None:
+        self._forget(connection)
+        connection.close(code, reason)
+
+    def _forget(self, connection: Connection) -> None:
+        self._connections.discard(connection)
+        for timer in connection.timers:
+            timer.cancel()
+        for subscription in list(connection.subscriptions.values()):
+            self._unfollow(subscription)
+
+
+def _seconds_left(identity: _Identity) -> float:
+    return float(identity["claims"]["exp"]) - time.time()

@@ -1,6 +1,7 @@
 """The command line as people use it: what it prints, how it ends, what it leaves behind."""
 
 import contextlib
+import http.server
 import json
 import os
 import re
@@ -10,6 +11,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -371,6 +373,28 @@ def test_a_demo_that_finds_no_server_says_so() -> None:
 @pytest.mark.parametrize("url", ["localhost:8000", "nonsense", "ftp://localhost"])
 def test_a_demo_at_an_address_that_is_none_says_so(url: str) -> None:
     assert url in refusal(trinity("demo", "--join", "ZZZZZZ", "--url", url), 1)
+
+
+@pytest.mark.parametrize("status", [200, 404, 502])
+def test_a_demo_at_a_server_that_is_no_trinity_says_so(status: int) -> None:
+    class Other(http.server.BaseHTTPRequestHandler):
+        """Answers as a reverse proxy without a server behind it does."""
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(b"<html>")
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Other) as other:
+        threading.Thread(target=other.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{other.server_port}"
+        done = trinity("demo", "--join", "ZZZZZZ", "--url", url)
+        other.shutdown()
+    assert url in refusal(done, 1)
 
 
 def test_an_installed_program_does_not_depend_on_where_it_is_called(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ GIVEN: dict[str, tuple[str, Any]] = {
     "trusted_proxies": ("10.0.0.1,10.0.0.2", "10.0.0.1,10.0.0.2"),
     "rate_limits": ("off", "off"),
     "log_level": ("debug", "debug"),
+    "graphql_introspection": ("off", "off"),
     "tmdb_token": ("secret", "secret"),
     "tmdb_url": ("http://localhost:1", "http://localhost:1"),
 }
@@ -84,6 +85,13 @@ def test_a_public_url_that_is_none_is_refused(url: str) -> None:
     """It goes into links and tokens: nobody could follow them."""
     with pytest.raises(InvalidSettings, match="TRINITY_PUBLIC_URL"):
         from_environment({"TRINITY_PUBLIC_URL": url})
+
+
+@pytest.mark.parametrize("proxies", ["banana", "10.0.0.0/99", "10.0.0.1,,"])
+def test_proxies_that_have_no_address_are_refused(proxies: str) -> None:
+    """Else all who come through the real ones would share one address, and its limits."""
+    with pytest.raises(InvalidSettings, match="TRINITY_TRUSTED_PROXIES"):
+        from_environment({"TRINITY_TRUSTED_PROXIES": proxies})
 
 
 def test_an_empty_data_folder_is_refused() -> None:

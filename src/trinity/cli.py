@@ -114,7 +114,12 @@ def _serve(parsed: argparse.Namespace, settings: Settings) -> int:
 
     try:
         server.serve(Services(settings), announce)
-    except (server.DataInUse, server.AddressInUse, SchemaTooNew) as error:
+    except (
+        server.DataInUse,
+        server.DataUnusable,
+        server.AddressInUse,
+        SchemaTooNew,
+    ) as error:
         print(f"trinity: {error}", file=sys.stderr)
         return 1
     return 0

@@ -29,8 +29,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     public_url: Annotated[
         str,
         Meta(
+            pattern=r"^(https?://[^/\s?#]+(/[^\s?#]*)?)?$",
             description="Where people reach this server, like `https://films.example.org`; it goes"
-            " into links and tokens. Empty: links use the address of the request."
+            " into links and tokens. Empty: links use the address of the request.",
         ),
     ] = ""
     trusted_proxies: Annotated[
@@ -90,14 +91,30 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         names = ", ".join(PREFIX + name.upper() for name in unknown)
         raise InvalidSettings(f"there is no such setting: {names}")
     try:
-        return msgspec.convert(given, Settings, strict=False, dec_hook=_path)
+        settings = msgspec.convert(given, Settings, strict=False, dec_hook=_path)
     except msgspec.ValidationError as error:
         message, _, place = str(error).partition(" - at `$.")
         name = PREFIX + place.rstrip("`").upper()
         raise InvalidSettings(f"{name} is not valid: {message}") from None
+    if settings.trusted_proxies:
+        _check_networks(settings.trusted_proxies)
+    return settings
+
+
+def _check_networks(addresses: str) -> None:
+    from ipaddress import ip_network
+
+    for address in addresses.split(","):
+        try:
+            ip_network(address.strip())
+        except ValueError as error:
+            message = f"{PREFIX}TRUSTED_PROXIES is not valid: {error}"
+            raise InvalidSettings(message) from None
 
 
 def _path(kind: type, value: object) -> object:
     if kind is Path and isinstance(value, str):
+        if not value:
+            raise ValueError("Expected a folder")
         return Path(value)
     raise NotImplementedError(kind)

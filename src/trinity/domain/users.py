@@ -52,7 +52,7 @@ def clean_email(raw: str, pointer: str = "/email") -> str:
         or "." not in host.strip(".")
         or len(email) > LONGEST_EMAIL
         or not email.isprintable()
-        or any(char in email for char in " <>\"'(),:;\\")
+        or any(char in email for char in " <>[]\"'(),:;\\")
         or "@" in local
         or ".." in email
         or host.startswith((".", "-"))

@@ -5,7 +5,6 @@ stored before the rooms that use them and never change, so every room of the cop
 """
 
 import os
-import shutil
 import sqlite3
 import tarfile
 import tempfile
@@ -14,6 +13,7 @@ from pathlib import Path
 
 DATABASE = "trinity.sqlite"
 _FOLDERS = ("blobs", "keys")
+_OURS = [(name,) for name in (DATABASE, *_FOLDERS)]
 
 
 class BackupFailed(Exception):
@@ -61,11 +61,15 @@ def restore(source: Path, data: Path) -> None:
     Raises:
         BackupFailed: the folder has data already, or the file is no backup.
     """
-    if (data / DATABASE).exists():
-        raise BackupFailed(f"there is data in {data} already; choose another TRINITY_DATA")
+    for name in (DATABASE, *_FOLDERS):
+        there = data / name
+        if there.is_file() or (there.is_dir() and any(there.iterdir())):
+            raise BackupFailed(f"there is data in {data} already; choose another TRINITY_DATA")
     try:
         with tarfile.open(source, "r:*") as tar:
-            if DATABASE not in tar.getnames():
+            names = tar.getnames()
+            known = all(Path(name).parts[:1] in _OURS for name in names)
+            if DATABASE not in names or not known:
                 raise BackupFailed(f"{source} is no backup of Trinity")
             data.mkdir(parents=True, exist_ok=True)
             data.chmod(0o700)
@@ -74,8 +78,7 @@ def restore(source: Path, data: Path) -> None:
                 tar.extractall(scratch, filter="data")
                 # The database last: without it the folder counts as empty, and one can try again.
                 for path in sorted(Path(scratch).iterdir(), key=lambda p: p.name == DATABASE):
-                    shutil.rmtree(data / path.name, ignore_errors=True)
-                    path.rename(data / path.name)
+                    path.rename(data / path.name)  # onto an empty folder at the most
     except (OSError, EOFError, tarfile.TarError) as error:
         raise BackupFailed(f"{source} cannot be read: {error}") from error
     for key in (data / "keys").glob("*"):

@@ -48,21 +48,24 @@ class _Client:
         return str(session["user"]["id"])
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
-        request = urllib.request.Request(  # noqa: S310  (the user names the server)
-            self._url + path,
-            method=method,
-            data=json.dumps(body).encode() if body is not None else None,
-            headers={"content-type": "application/json", "authorization": f"Bearer {self._token}"},
-        )
+        headers = {"content-type": "application/json", "authorization": f"Bearer {self._token}"}
+        content = json.dumps(body).encode() if body is not None else None
         try:
+            request = urllib.request.Request(  # noqa: S310  (the user names the server)
+                self._url + path, method=method, data=content, headers=headers
+            )
             with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310
-                content = response.read()
+                answer = response.read()
+                return json.loads(answer) if answer else None
         except urllib.error.HTTPError as error:
-            problem = json.loads(error.read() or b"{}")
-            raise _Refused(problem.get("code", ""), problem.get("detail", str(error))) from None
+            if error.headers.get_content_type() != "application/problem+json":
+                raise DemoFailed(f"there is no Trinity at {self._url}") from None
+            problem = json.loads(error.read())
+            raise _Refused(problem["code"], problem["detail"]) from None
         except OSError as error:
             raise DemoFailed(f"{self._url} does not answer: {error}") from None
-        return json.loads(content) if content else None
+        except ValueError:  # no address, or no JSON
+            raise DemoFailed(f"there is no Trinity at {self._url}") from None
 
 
 class _Refused(Exception):
@@ -97,9 +100,12 @@ class _Friend:
                 vote = {"titleId": card["id"], "choice": choice}
                 self.client.call("POST", f"/api/rooms/{room_id}/votes", vote)
             except _Refused as refused:
+                self.last = str(refused)
                 if refused.code in ("room_closed", "not_a_member", "room_not_found"):
                     return
-                raise
+            except DemoFailed as failed:
+                self.last = str(failed)
+                return
 
     def _choose(self, card: dict[str, Any]) -> str:
         likes = [self._taste.setdefault(g, self._chance.gauss(0, 0.25)) for g in card["genres"]]

@@ -49,7 +49,8 @@ def examine(data: Path) -> Iterator[Finding]:
         return
     finally:
         connection.close()
-    found = [rooms.from_item(item) for key, item in items.items() if key[1] == keys.ROOM]
+    found, incomplete = _readable_rooms(items)
+    yield incomplete
     yield _rooms(found, items)
     yield _codes(found, items)
     yield _event_logs(found, items)
@@ -92,6 +93,18 @@ def _feeds(connection: sqlite3.Connection) -> Finding:
         if seq > last
     ]
     return Finding("change feeds", problems, len(rows))
+
+
+def _readable_rooms(items: dict[tuple[str, str], Any]) -> tuple[list[Room], Finding]:
+    found = []
+    problems = []
+    for (pk, sk), item in items.items():
+        if sk == keys.ROOM:
+            try:
+                found.append(rooms.from_item(item))
+            except msgspec.ValidationError as error:
+                problems.append(f"the item {pk} {sk} is no room: {error}")
+    return found, Finding("room items", problems, len(found) + len(problems))
 
 
 def _rooms(found: list[Room], items: dict[tuple[str, str], Any]) -> Finding:

@@ -5,6 +5,7 @@ import gc
 import os
 import signal
 import socket
+import sqlite3
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -36,6 +37,10 @@ class DataInUse(Exception):
     """Another process serves the same data."""
 
 
+class DataUnusable(Exception):
+    """The data folder or what is in it cannot be used."""
+
+
 class AddressInUse(Exception):
     """Another program listens on the same port."""
 
@@ -62,13 +67,20 @@ def serve(services: Services, announce: Callable[[str, int], None]) -> None:
 
     Raises:
         DataInUse: another process serves the same data.
+        DataUnusable: the data folder is none, or its database is none.
         AddressInUse: another program listens on the port.
         SchemaTooNew: a newer version of Trinity wrote the data.
     """
     settings = services.settings
+    # Until there is something to finish, a signal simply ends it.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: sys.exit(0))
     os.umask(0o077)  # hashes, addresses and keys lie in the data: nobody else is to read them
-    settings.data.mkdir(parents=True, exist_ok=True)
-    settings.data.chmod(0o700)
+    try:
+        settings.data.mkdir(parents=True, exist_ok=True)
+        settings.data.chmod(0o700)
+    except OSError as error:
+        raise DataUnusable(f"{settings.data} cannot be used: {error.strerror}") from None
     lock = _lock(settings.data / "lock")
     listener = _listen(settings.host, settings.port)
     port: int = listener.getsockname()[1]
@@ -76,7 +88,11 @@ def serve(services: Services, announce: Callable[[str, int], None]) -> None:
         services.settings = settings = settings.at_port(port)
     use(services)
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
-    store, log = services.store, services.log
+    try:
+        store, log = services.store, services.log
+    except sqlite3.DatabaseError as error:
+        path = settings.data / "trinity.sqlite"
+        raise DataUnusable(f"{path} cannot be used: {error}; try trinity doctor") from None
     handlers = {function.name: load(function) for function in FUNCTIONS}
     authorizer = Authorizer(services.keys, settings.issuer)
     events = Events(authorizer)

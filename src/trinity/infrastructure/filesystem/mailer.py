@@ -2,6 +2,7 @@
 
 import os
 from email.message import EmailMessage
+from email.policy import SMTPUTF8
 from email.utils import formatdate, make_msgid
 from pathlib import Path
 
@@ -25,7 +26,7 @@ class FileMailer:
 
     def send(self, *, to: str, subject: str, text: str) -> None:
         """See `Mailer.send`."""
-        message = EmailMessage()
+        message = EmailMessage(policy=SMTPUTF8)  # addresses may hold any letter (RFC 6532)
         message["From"] = "Trinity <trinity@localhost>"
         message["To"] = to
         message["Subject"] = subject

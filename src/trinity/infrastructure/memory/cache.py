@@ -54,5 +54,6 @@ class MemoryCache:
             now = self._now()
             for old in [k for k, (end, _) in self._entries.items() if end <= now]:
                 del self._entries[old]
-            for old in list(self._entries)[: len(self._entries) - self._most * 9 // 10]:
-                del self._entries[old]
+            if len(self._entries) > self._most:
+                for old in list(self._entries)[: len(self._entries) - self._most * 9 // 10]:
+                    del self._entries[old]

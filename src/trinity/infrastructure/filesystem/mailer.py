@@ -1,8 +1,8 @@
 """`Mailer` into a folder: each message is a file that any mail program opens."""
 
 import os
+from email import policy
 from email.message import EmailMessage
-from email.policy import SMTPUTF8
 from email.utils import formatdate, make_msgid
 from pathlib import Path
 
@@ -26,7 +26,9 @@ class FileMailer:
 
     def send(self, *, to: str, subject: str, text: str) -> None:
         """See `Mailer.send`."""
-        message = EmailMessage(policy=SMTPUTF8)  # addresses may hold any letter (RFC 6532)
+        message = EmailMessage(
+            policy=policy.default.clone(utf8=True)
+        )  # addresses may hold any letter
         message["From"] = "Trinity <trinity@localhost>"
         message["To"] = to
         message["Subject"] = subject

@@ -4,7 +4,6 @@ https://docs.aws.amazon.com/appsync/latest/devguide/real-time-websocket-client.h
 """
 
 import base64
-import binascii
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote
@@ -84,7 +83,7 @@ def _object(text: str) -> dict[str, Any]:
     try:
         raw = base64.b64decode(standard + "=" * (-len(standard) % 4), validate=True)
         return _DECODE(raw)
-    except (binascii.Error, msgspec.DecodeError, UnicodeError, RecursionError):
+    except (ValueError, msgspec.DecodeError, RecursionError):
         raise Refused("Required headers are missing.", 400, "BadRequest") from None
 
 

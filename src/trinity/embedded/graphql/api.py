@@ -370,7 +370,7 @@ def _included(info: GraphQLResolveInfo, node: Any) -> bool:
 # What graphql-core says of a variable, and what graphql-java does.
 _VARIABLES = (
     (
-        r"Variable '\$(\w+)' of (?:required|non-null) type '(.+)' (?:was not provided|must not .+)\.?",
+        r"Variable '\$(\w+)' of (?:required|non-null) type '(.+)' (?:was not|must not) .+",
         r"Variable '\1' has coerced Null value for NonNull type '\2'",
     ),
     (r"Variable '\$(\w+)' got invalid value (.+)", r"Variable '\1' has an invalid value: \2"),

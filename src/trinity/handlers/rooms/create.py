@@ -12,27 +12,23 @@ from trinity.common.requests import Caller, Origin, Request
 from trinity.common.shapes import RoomShape
 from trinity.domain import errors
 from trinity.domain.consensus import Rule, Unanimous, require_reachable
-from trinity.domain.ids import DAY, BlobId, Millis, RoomId, TitleId
+from trinity.domain.ids import BlobId, Millis, RoomId, TitleId
 from trinity.domain.names import ROOM_NAME_LENGTH, clean_name, clean_text
 from trinity.domain.rooms import Member, Room, StopAt, matches_to_decide, open_until
 from trinity.domain.titles import MediaType, Title, TitleFilter
 from trinity.domain.users import User
 from trinity.ports import (
-    Absent,
     Blobs,
     Catalogue,
     Clock,
     Ids,
-    Key,
     Table,
-    TransactAction,
     TransactionCancelled,
-    TransactPut,
 )
-from trinity.store import decks, keys, rooms, users
+from trinity.store import decks, rooms, users
+from trinity.store.once import Once
 
 LARGEST_DECK = 500
-LONGEST_KEY = 255
 _CODE_ATTEMPTS = 10
 
 
@@ -121,8 +117,8 @@ def create_room(
     """
     limits.check("create_room", address=origin.address, account=caller.user_id)
     require_reachable(request.rule, request.capacity)
-    once = _Once.of(request, caller, origin)
-    if once is not None and (answer := once.answer(table)) is not None:
+    once = Once.of("create_room", caller.user_id, origin.idempotency_key, request)
+    if once is not None and (answer := once.answer(table, RoomShape)) is not None:
         return answer
     host = users.get(table, caller.user_id)
     now = clock.now()
@@ -137,7 +133,7 @@ def create_room(
             if cancelled.reasons[1] is not None:
                 raise errors.Unauthenticated from None
             if once is not None and cancelled.reasons[4] is not None:
-                answer = once.answer(table)  # the same request, at the same time
+                answer = once.answer(table, RoomShape)  # the same request, at the same time
                 if answer is not None:
                     return answer
             room = msgspec.structs.replace(room, code=ids.code())
@@ -226,45 +222,6 @@ def _own_title(item: ListItem, pointer: str) -> Title:
         overview=clean_text(item.description or "") or None,
         poster_url=item.image_url,
     )
-
-
-class _Once(msgspec.Struct, frozen=True):
-    """A request that must not be done twice."""
-
-    key: Key
-    request_hash: str
-
-    @classmethod
-    def of(cls, request: CreateRoom, caller: Caller, origin: Origin) -> "_Once | None":
-        if not origin.idempotency_key:
-            return None
-        if len(origin.idempotency_key) > LONGEST_KEY:
-            raise errors.InvalidRequest(f"An Idempotency-Key has at most {LONGEST_KEY} characters.")
-        name = hashlib.sha256(origin.idempotency_key.encode()).hexdigest()
-        content = msgspec.json.encode(request)
-        return cls(
-            keys.once(caller.user_id, "create_room", name), hashlib.sha256(content).hexdigest()
-        )
-
-    def answer(self, table: Table) -> RoomShape | None:
-        item = table.get(self.key, consistent=True)
-        if item is None:
-            return None
-        if item["request"] != self.request_hash:
-            raise errors.IdempotencyMismatch
-        return msgspec.json.decode(item["answer"], type=RoomShape)
-
-    def storing(self, answer: RoomShape, now: Millis) -> TransactAction:
-        return TransactPut(
-            {
-                "PK": self.key.pk,
-                "SK": self.key.sk,
-                "request": self.request_hash,
-                "answer": msgspec.json.encode(answer).decode(),
-                "expires": (now + DAY) // 1000,
-            },
-            Absent("PK"),
-        )
 
 
 handler = operation(create_room, status=201)

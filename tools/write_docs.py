@@ -82,6 +82,8 @@ def api_page() -> str:
             lines.append(f"| `{function.route}` | `{function.name}` | {summary} |")
     lines += [
         "",
+        "Not there yet: uploads (and decks made of them), avatars, and the reports of rooms and users.",
+        "",
         "## Limits",
         "",
         "| action | per address | per account |",

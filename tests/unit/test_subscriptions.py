@@ -1,0 +1,543 @@
+"""The parts of the real-time endpoint that need no server: what is read, shown and queued."""
+
+import asyncio
+import base64
+import contextlib
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+import pytest
+import pytest_socket
+from graphql import build_schema
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trinity.domain.errors import NotAMember
+from trinity.embedded.graphql import schema as schemas
+from trinity.embedded.graphql.documents import Documents
+from trinity.embedded.realtime import handshake, subscriptions
+from trinity.embedded.realtime.connection import Connection, Limits, Subscription
+from trinity.embedded.realtime.endpoint import Realtime
+from trinity.embedded.realtime.subscriptions import View
+
+EVENT = {
+    "cursor": "7",
+    "roomId": "r1",
+    "type": "roomUpdated",
+    "at": "2026-11-22T12:00:00.000Z",
+    "data": {"name": 'a "quoted" naïve name'},
+}
+ALL = ("cursor", "roomId", "type", "at", "actorId", "data")
+
+
+@pytest.fixture(autouse=True)
+def _no_network() -> Iterator[None]:
+    """As everywhere, but for the pair of sockets that a loop wakes itself up with."""
+    pytest_socket.disable_socket(allow_unix_socket=True)
+    yield
+    pytest_socket.enable_socket()
+
+
+texts = st.text(max_size=20)
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+# ------------------------------------------------------------------------------------ handshake
+
+
+@given(
+    st.dictionaries(texts.filter(lambda name: name != ""), texts, max_size=4),
+    st.booleans(),
+    st.booleans(),
+    st.booleans(),
+)
+def test_an_authorization_is_read_from_either_alphabet_and_with_or_without_padding(
+    given_: dict[str, str], urlsafe: bool, padded: bool, in_query: bool
+) -> None:
+    encode = base64.urlsafe_b64encode if urlsafe else base64.standard_b64encode
+    text = encode(json.dumps(given_, ensure_ascii=False).encode()).decode()
+    text = text if padded else text.rstrip("=")
+    protocols = ["graphql-ws"] if in_query else ["graphql-ws", f"header-{text}"]
+    query = f"payload=e30=&header={text}" if in_query else ""
+    expected = {name.lower(): value for name, value in given_.items()}
+    assert handshake.authorization(protocols, query, []) == expected
+
+
+@given(st.lists(texts | st.text("-_+/=%&header", max_size=30), max_size=3), texts)
+def test_whatever_a_client_offers_it_is_read_or_refused(protocols: list[str], query: str) -> None:
+    offered = ["graphql-ws", *(f"header-{one}" for one in protocols)]
+    for one in (offered, protocols, ["graphql-ws"]):
+        for asked in (query, f"header={query}"):
+            with contextlib.suppress(handshake.Refused):
+                assert isinstance(handshake.authorization(one, asked, []), dict)
+
+
+# ---------------------------------------------------------------------------------------- filters
+
+
+def view(arguments: dict[str, Any], fields: tuple[str, ...] = ALL) -> View:
+    shown = tuple((name, name) for name in fields)
+    return View("onRoomEvent", shown, tuple(sorted(arguments.items())))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "passes"),
+    [
+        ({}, True),
+        ({"type": "roomUpdated"}, True),
+        ({"type": "progress"}, False),
+        ({"roomId": "r1", "type": "roomUpdated"}, True),
+        ({"roomId": "r2", "type": "roomUpdated"}, False),
+        ({"actorId": None}, True),
+        ({"type": None}, False),
+        ({"actorId": "u1"}, False),
+    ],
+)
+def test_an_event_passes_if_it_equals_every_argument_that_was_given(
+    arguments: dict[str, Any], passes: bool
+) -> None:
+    assert view(arguments).lets_through(subscriptions.published(EVENT)) is passes
+
+
+WITH_OPTIONS = build_schema(
+    """
+    scalar AWSJSON
+    type Query { a: Int }
+    type RoomEvent { cursor: String! type: String actorId: ID data: AWSJSON! }
+    type Subscription { onRoomEvent(type: String, actorId: ID): RoomEvent }
+    """
+)
+
+
+def read(query: str, variables: Any = None, schema: Any = WITH_OPTIONS) -> subscriptions.Started:
+    payload = {"data": json.dumps({"query": query, "variables": variables})}
+    return subscriptions.read(payload, Documents(schema, introspection=True), schema)
+
+
+@pytest.mark.parametrize(
+    ("call", "variables", "arguments"),
+    [
+        ("onRoomEvent", {}, {}),
+        ("onRoomEvent(actorId: null)", {}, {"actorId": None}),
+        ('onRoomEvent(actorId: "u1", type: null)', {}, {"actorId": "u1", "type": None}),
+        ("onRoomEvent(actorId: $who)", {}, {}),
+        ("onRoomEvent(actorId: $who)", {"who": None}, {"actorId": None}),
+        ("onRoomEvent(actorId: $who)", {"who": "u1"}, {"actorId": "u1"}),
+    ],
+)
+def test_null_is_a_value_of_an_argument_and_absence_is_not(
+    call: str, variables: dict[str, Any], arguments: dict[str, Any]
+) -> None:
+    declared = "($who: ID)" if "$who" in call else ""
+    started = read(f"subscription S{declared} {{ {call} {{ cursor }} }}", variables)
+    assert dict(started.view.arguments) == arguments
+
+
+# ----------------------------------------------------------------------------------- what is seen
+
+
+def test_the_resolver_is_told_of_the_selection_as_appsync_would() -> None:
+    query = (
+        "subscription S($r: ID!) { x: onRoomEvent(roomId: $r) { cursor kind: type ...F } } "
+        "fragment F on RoomEvent { at }"
+    )
+    info = read(query, {"r": "r1"}, schemas.load()).info
+    assert info == {
+        "fieldName": "onRoomEvent",
+        "parentTypeName": "Subscription",
+        "variables": {"r": "r1"},
+        "selectionSetList": ["cursor", "kind", "at"],
+        "selectionSetGraphQL": "{\n  cursor\n  kind: type\n  ...F\n}",
+    }
+
+
+def test_equal_subscriptions_share_a_view_whatever_they_are_called() -> None:
+    queries = (
+        'subscription A { onRoomEvent(type: "x") { cursor type } }',
+        "subscription B($t: String) { onRoomEvent(type: $t) { ...F } } "
+        "fragment F on RoomEvent { cursor type }",
+    )
+    views = {read(query, {"t": "x"}).view for query in queries}
+    assert len(views) == 1
+
+
+@given(texts, st.dictionaries(texts, json_values, max_size=3), st.lists(st.sampled_from(ALL)))
+def test_a_frame_is_json_with_the_id_and_what_was_selected(
+    name: str, data: dict[str, Any], fields: list[str]
+) -> None:
+    event = {**EVENT, "data": data}
+    seen = view({}, tuple(dict.fromkeys(fields)))
+    subscription = Subscription(connection(sink), name, "r1", "u1", seen)
+    frame = json.loads(subscription.head + seen.frame_end(subscriptions.published(event)))
+    shown = {field: event.get(field) for field in fields}
+    if "data" in shown:
+        shown["data"] = msgspec.json.encode(data).decode()
+    payload = {"data": {"onRoomEvent": shown}}
+    assert frame == {"type": "data", "id": name, "payload": payload}
+
+
+# ---------------------------------------------------------------------------------------- queues
+
+
+async def sink(_: dict[str, Any]) -> None:
+    pass
+
+
+class Wire:
+    """ASGI's `send` of a client that can stop reading."""
+
+    def __init__(self) -> None:
+        self.sent: list[Any] = []
+        self.reads = asyncio.Event()
+        self.reads.set()
+        self.is_gone = False
+
+    async def send(self, message: dict[str, Any]) -> None:
+        await self.reads.wait()
+        if self.is_gone:
+            raise OSError("gone")
+        if message["type"] == "websocket.send":
+            self.sent.append(json.loads(message["text"]))
+        else:
+            self.sent.append(message.get("code", message["type"]))
+
+
+def connection(send: Callable[..., Any], **limits: Any) -> Connection:
+    return Connection(send, Limits(**limits), lambda one: one.close(1013))
+
+
+async def settle() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+def test_a_message_is_sent_at_once_while_the_client_reads() -> None:
+    async def main() -> None:
+        wire = Wire()
+        connection(wire.send).say({"type": "ka"})
+        assert wire.sent == [{"type": "ka"}]
+
+    asyncio.run(main())
+
+
+def test_messages_keep_their_order_when_the_client_stops_and_reads_again() -> None:
+    async def main() -> None:
+        wire = Wire()
+        one = connection(wire.send)
+        one.say({"n": 0})
+        wire.reads.clear()
+        for n in (1, 2, 3):
+            one.say({"n": n})
+        await settle()
+        assert wire.sent == [{"n": 0}]
+        wire.reads.set()
+        one.say({"n": 4})
+        await settle()
+        one.say({"n": 5})
+        assert wire.sent == [{"n": n} for n in range(6)]
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("limits", [{"waiting": 3}, {"waiting_chars": 40}])
+def test_when_too_much_waits_it_is_dropped_and_the_connection_ends(limits: dict[str, int]) -> None:
+    async def main() -> None:
+        wire = Wire()
+        wire.reads.clear()
+        one = connection(wire.send, **limits)
+        for n in range(10):
+            one.say({"n": f"{n:04}"})
+        assert one.is_over
+        wire.reads.set()
+        await settle()
+        assert wire.sent == [{"n": "0000"}, 1013]
+
+    asyncio.run(main())
+
+
+def test_a_client_that_is_gone_costs_nothing_more() -> None:
+    async def main() -> None:
+        wire = Wire()
+        wire.reads.clear()
+        one = connection(wire.send)
+        for n in range(3):
+            one.say({"n": n})
+        wire.is_gone = True
+        wire.reads.set()
+        await settle()
+        one.say({"n": 4})
+        one.close(1000)
+        assert one.is_over
+        assert wire.sent == []
+
+    asyncio.run(main())
+
+
+# ------------------------------------------------------------------------------------ the endpoint
+
+QUERY = "subscription S($r: ID!) { onRoomEvent(roomId: $r) { cursor type } }"
+
+
+class Users:
+    """What the endpoint needs to know of the GraphQL API: a token is a user's name."""
+
+    def __init__(self, lives_s: float) -> None:
+        self.schema = schemas.load()
+        self.documents = Documents(self.schema, introspection=False)
+        self._expires = 4e9 if lives_s == 0 else lives_s
+
+    def identity(self, token: str | None) -> dict[str, Any] | None:
+        if token is None:
+            return None
+        return {"sub": token, "issuer": "x", "claims": {"sub": token, "exp": self._expires}}
+
+
+class Client:
+    """A connection to an endpoint in this process."""
+
+    def __init__(self, endpoint: Realtime) -> None:
+        self.wire = Wire()
+        self._inbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._inbox.put_nowait({"type": "websocket.connect"})
+        scope = {
+            "type": "websocket",
+            "path": "/graphql",
+            "query_string": b"",
+            "subprotocols": ["graphql-ws"],
+            "headers": [(b"authorization", b"ana")],
+        }
+        self.serving = asyncio.create_task(endpoint.serve(scope, self._inbox.get, self.wire.send))
+
+    async def say(self, message: dict[str, Any]) -> None:
+        self._inbox.put_nowait({"type": "websocket.receive", "text": json.dumps(message)})
+        await settle()
+
+    async def start(self, name: str, room: str, user: str = "ana") -> None:
+        data = json.dumps({"query": QUERY, "variables": {"r": room}})
+        extensions = {"authorization": {"Authorization": user}}
+        payload = {"data": data, "extensions": extensions}
+        await self.say({"type": "start", "id": name, "payload": payload})
+
+    async def leave(self) -> None:
+        self._inbox.put_nowait({"type": "websocket.disconnect", "code": 1000})
+        await self.serving
+
+    def told(self) -> list[Any]:
+        """Return what was sent since the last look, without the id's of frames."""
+        sent, self.wire.sent = self.wire.sent, []
+        return [one for one in sent if one not in ("websocket.accept", {"type": "ka"})]
+
+
+class Lines:
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, str, dict[str, Any]]] = []
+
+    def __call__(self, level: str, message: str, **fields: Any) -> None:
+        self.lines.append((level, message, fields))
+
+
+async def allow(_function: Any, _event: Any) -> None:
+    pass
+
+
+def endpoint(call: Any = allow, log: Any = None, expires: float = 0, **limits: Any) -> Realtime:
+    return Realtime(call, Users(expires), log or Lines(), Limits(**limits))  # type: ignore[arg-type]
+
+
+def test_ka_comes_again_and_again() -> None:
+    async def main() -> None:
+        client = Client(endpoint(keep_alive_s=0.01))
+        async with asyncio.timeout(5):
+            while client.wire.sent.count({"type": "ka"}) < 4:
+                await asyncio.sleep(0.005)
+        await client.leave()
+
+    asyncio.run(main())
+
+
+def test_a_connection_has_a_longest_life() -> None:
+    async def main() -> None:
+        client = Client(endpoint(longest_s=0.01))
+        async with asyncio.timeout(5):
+            while 1001 not in client.wire.sent:
+                await asyncio.sleep(0.005)
+        await client.leave()
+
+    asyncio.run(main())
+
+
+def test_the_function_gets_a_genuine_event_of_appsync() -> None:
+    async def main() -> None:
+        events: list[Any] = []
+
+        async def call(function: Any, event: Any) -> None:
+            events.append((function.name, event))
+
+        client = Client(endpoint(call))
+        await client.start("1", "r1", "ben")
+        [(name, event)] = events
+        assert name == "follow_room"
+        assert event["arguments"] == {"roomId": "r1"}
+        assert event["identity"]["claims"]["sub"] == "ben"
+        assert event["source"] is None
+        assert event["prev"] is None
+        assert event["stash"] == {}
+        assert event["request"]["headers"]["x-amzn-requestid"]
+        assert event["info"]["selectionSetList"] == ["cursor", "type"]
+        assert event["info"]["parentTypeName"] == "Subscription"
+        await client.leave()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("user", ["ben", None])
+def test_who_is_removed_while_a_start_is_under_way_does_not_follow(user: str | None) -> None:
+    async def main() -> None:
+        may_go_on = asyncio.Event()
+
+        async def call(_function: Any, _event: Any) -> None:
+            await may_go_on.wait()
+
+        realtime = endpoint(call)
+        client = Client(realtime)
+        await client.start("1", "r1", "ben")
+        realtime.end("r2", None)  # type: ignore[arg-type]
+        realtime.end("r1", "ana")  # type: ignore[arg-type]
+        realtime.end("r1", user)  # type: ignore[arg-type]
+        await settle()
+        may_go_on.set()
+        await settle()
+        assert client.told() == [{"type": "complete", "id": "1"}]
+        realtime.tell("r1", EVENT)  # type: ignore[arg-type]
+        await settle()
+        assert client.told() == []
+        await client.leave()
+
+    asyncio.run(main())
+
+
+def test_nothing_is_told_before_a_start_is_acknowledged() -> None:
+    async def main() -> None:
+        may_go_on = asyncio.Event()
+
+        async def call(_function: Any, _event: Any) -> None:
+            await may_go_on.wait()
+
+        realtime = endpoint(call)
+        client = Client(realtime)
+        await client.start("1", "r1")
+        realtime.tell("r1", EVENT)  # type: ignore[arg-type]
+        await settle()
+        assert client.told() == []
+        may_go_on.set()
+        await settle()
+        realtime.tell("r1", {**EVENT, "cursor": "8"})  # type: ignore[arg-type]
+        await settle()
+        acknowledged, event = client.told()
+        assert acknowledged == {"type": "start_ack", "id": "1"}
+        assert event["payload"]["data"]["onRoomEvent"]["cursor"] == "8"
+        await client.leave()
+
+    asyncio.run(main())
+
+
+def test_a_refusal_of_the_function_is_an_error_with_the_id() -> None:
+    async def main() -> None:
+        async def call(_function: Any, _event: Any) -> None:
+            raise NotAMember
+
+        client = Client(endpoint(call))
+        await client.start("1", "r1")
+        error = {"errorType": "NotAMember", "message": NotAMember().detail}
+        assert client.told() == [{"type": "error", "id": "1", "payload": {"errors": [error]}}]
+        await client.leave()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(("letters", "arrives"), [(240 * 1024 - 500, True), (240 * 1024, False)])
+def test_an_event_of_240_kilobytes_is_not_delivered_and_the_log_says_so(
+    letters: int, arrives: bool
+) -> None:
+    async def main() -> None:
+        log = Lines()
+        realtime = endpoint(log=log)
+        client = Client(realtime)
+        await client.start("1", "r1")
+        client.told()
+        realtime.tell("r1", {**EVENT, "data": {"x": "x" * letters}})  # type: ignore[arg-type]
+        await settle()
+        assert bool(client.told()) is arrives
+        warnings = [line for line in log.lines if line[0] == "warning"]
+        assert bool(warnings) is not arrives
+        assert all(line[2]["cursor"] == "7" for line in warnings)
+        await client.leave()
+
+    asyncio.run(main())
+
+
+def test_an_end_is_for_one_user_in_one_room() -> None:
+    async def main() -> None:
+        realtime = endpoint()
+        client = Client(realtime)
+        for name, room, user in (("1", "r1", "ana"), ("2", "r1", "ben"), ("3", "r2", "ana")):
+            await client.start(name, room, user)
+        client.told()
+        realtime.end("r1", "ana")  # type: ignore[arg-type]
+        await settle()
+        assert client.told() == [{"type": "complete", "id": "1"}]
+        realtime.end("r1", None)  # type: ignore[arg-type]
+        await settle()
+        assert client.told() == [{"type": "complete", "id": "2"}]
+        await client.leave()
+
+    asyncio.run(main())
+
+
+def test_a_slow_client_is_told_the_last_cursor_of_each_subscription() -> None:
+    async def main() -> None:
+        realtime = endpoint(waiting=4)
+        client = Client(realtime)
+        await client.start("1", "r1")
+        realtime.tell("r1", EVENT)  # type: ignore[arg-type]
+        await settle()
+        client.told()
+        client.wire.reads.clear()
+        await client.start("2", "r1")
+        for cursor in range(8, 20):
+            realtime.tell("r1", {**EVENT, "cursor": str(cursor)})  # type: ignore[arg-type]
+        await settle()
+        client.wire.reads.set()
+        await settle()
+        *_, first, second, code = client.told()
+        assert 'after: "7"' in first["payload"]["errors"][0]["message"]
+        assert 'after: "7"' in second["payload"]["errors"][0]["message"]
+        assert code == 1013
+        realtime.tell("r1", EVENT)  # type: ignore[arg-type]
+        await settle()
+        assert client.told() == []
+        await client.leave()
+
+    asyncio.run(main())
+
+
+def test_a_client_that_comes_while_the_server_stops_is_sent_away() -> None:
+    async def main() -> None:
+        realtime = endpoint()
+        early = Client(realtime)
+        await settle()
+        realtime.stop()
+        late = Client(realtime)
+        await settle()
+        assert early.told() == [1001]
+        assert late.told() == [1001]
+        await early.leave()
+        await late.leave()
+
+    asyncio.run(main())

@@ -53,10 +53,12 @@ def origin(event: Event, public_url: str) -> Origin:
     """Return where a request comes from."""
     request = event["request"]
     headers = request["headers"]
-    forwarded = headers.get("x-forwarded-for", "").partition(",")[0].strip()
+    # Each hop appends whom it got the request from. What a client sends along comes first and can
+    # be anything; AppSync's own front is the last, and before it stands the client as it saw it.
+    hops = [hop.strip() for hop in headers.get("x-forwarded-for", "unknown").split(",")]
     scheme = headers.get("x-forwarded-proto", "https")
     return Origin(
-        address=forwarded or "unknown",
+        address=hops[-2] if len(hops) > 1 else hops[0],
         base_url=public_url.rstrip("/") or f"{scheme}://{headers.get('host', 'localhost')}",
         bearer=None,
         idempotency_key=headers.get("idempotency-key"),

@@ -15,14 +15,14 @@ from typing import Any
 
 from rich.console import Console
 
-from bench import durability, layers, machine, reads, startup, votes
+from bench import durability, fanout, layers, machine, reads, startup, votes
 from bench.pocketbase import PocketBase
 from bench.report import goals, print_report
 from bench.server import BenchError
 from bench.targets import VOTES_PER_ROOM, Seeds, Target
 from bench.trinity import Trinity
 
-SECTIONS = ("durability", "startup", "votes", "reads", "layers")
+SECTIONS = ("durability", "startup", "votes", "reads", "layers", "fanout")
 VOTES_PER_SECOND_AT_MOST = 15_000
 
 
@@ -171,6 +171,22 @@ def run(options: argparse.Namespace, work: Path, console: Console) -> dict[str, 
         except BenchError as error:
             results["layers"] = {"error": str(error)}
             failures.append(f"layers: {error}")
+    if "fanout" in options.only:
+        runs = fanout.measure(
+            options.targets,
+            work,
+            tally=options.pocketbase_tally,
+            rounds=min(options.rounds, 3),
+            seconds=min(options.duration, 4),
+            shuffle=shuffle,
+            say=say,
+        )
+        failures += [fanout.told(run) for run in runs if run["error"]]
+        results["fanout"] = {
+            "runs": runs,
+            "summary": fanout.summarise(runs),
+            "ratios": fanout.ratios(runs),
+        }
     results["goals"] = goals(results)
     results["failures"] = failures
     return results

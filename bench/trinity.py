@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
+from typing import Any, ClassVar
 
 from bench.server import BenchError, Client
-from bench.targets import BIN, DECK, MEMBERS, Seat, Seed, Target, query
+from bench.targets import BIN, DECK, Seat, Seed, Target, query
 
 
 class Trinity(Target):
@@ -15,6 +16,7 @@ class Trinity(Target):
 
     name = "trinity"
     durability = "WAL, synchronous=FULL"
+    room: ClassVar[dict[str, Any]] = {"stopAt": "never"}
 
     def command(self, data: Path, port: int) -> list[str]:
         return [str(BIN / "trinity"), "serve"]
@@ -46,7 +48,7 @@ class Trinity(Target):
             items = [{"title": f"Title {number}-{place:03d}"} for place in range(DECK)]
             sessions = [
                 client.call("POST", "/api/auth/guest", {"name": f"Guest {number}-{place}"})
-                for place in range(MEMBERS)
+                for place in range(self.members)
             ]
             lifetime = float(sessions[0]["expiresIn"])
             tokens = [session["accessToken"] for session in sessions]
@@ -56,7 +58,7 @@ class Trinity(Target):
                 {
                     "name": f"Room {number}",
                     "deck": {"source": "list", "items": items},
-                    "stopAt": "never",
+                    **self.room,
                 },
                 tokens[0],
             )

@@ -9,7 +9,7 @@ from tests.clients.programs import program
 from tests.server import Client
 
 
-@pytest.mark.parametrize("name", ["amplify"])
+@pytest.mark.parametrize("name", ["amplify", "apollo"])
 def test_packages_are_pinned_and_come_from_wherever_npm_looks(name: str) -> None:
     wanted = json.loads((HERE / name / "package.json").read_text())["dependencies"]
     assert all(version[0].isdigit() for version in wanted.values()), wanted

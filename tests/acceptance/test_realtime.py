@@ -559,6 +559,11 @@ def test_a_start_is_authorized_for_itself(live: Live, room: str, world: World) -
     live.start(room, token="Bearer " + world.token("ben"))
 
 
+def test_a_message_of_a_quarter_of_a_megabyte_ends_the_connection(live: Live) -> None:
+    live.send("x" * 300_000)
+    assert live.closed() == 1009
+
+
 # ------------------------------------------------------------------------------------ what is seen
 
 

@@ -3,6 +3,7 @@
 import fcntl
 import gc
 import os
+import resource
 import signal
 import socket
 import sqlite3
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
     from trinity.embedded.realtime import Realtime
 
 _COLLECT_AFTER = 20_000  # new objects; Python's own 700 come together in a few requests
+_OPEN_FILES = 10_240  # what every system takes; a connection is one
+# A client that takes nothing of what it was sent for so long is gone. Without this, the system
+# keeps all that a sleeping phone was sent for a quarter of an hour, or for ever.
+_TAKES_NOTHING_FOR_MS = 60_000
 # A thread that wants to go on after a disk or network call waits this long for one that computes.
 # Python's own 5 ms are many times what a request takes, and would be its latency under load.
 _SWITCH_INTERVAL_S = 0.0005
@@ -82,6 +87,7 @@ def serve(services: Services, announce: Callable[[str, int], None]) -> None:
     except OSError as error:
         raise DataUnusable(f"{settings.data} cannot be used: {error.strerror}") from None
     lock = _lock(settings.data / "lock")
+    _allow_many_connections()
     listener = _listen(settings.host, settings.port)
     port: int = listener.getsockname()[1]
     if settings.port == 0:
@@ -181,10 +187,20 @@ def _lock(path: Path) -> int:
     return handle
 
 
+def _allow_many_connections() -> None:
+    """Open as many files as the system lets us: many start programs with 1,024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; connections inherit it
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _TAKES_NOTHING_FOR_MS)
     try:
         listener.bind((host, port))
     except OSError as error:

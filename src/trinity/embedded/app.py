@@ -68,9 +68,7 @@ class App:
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request, or serve one WebSocket."""
         if scope["type"] == "websocket":
-            if self._realtime is None:
-                self._realtime = self._make_realtime(self._call, self._api())
-            await self._realtime.serve(scope, receive, send)
+            await self._serve(scope, receive, send)
             return
         try:
             response = await self._answer(scope, receive)
@@ -78,6 +76,16 @@ class App:
             self._log.exception("the host failed", error)
             response = self._refuse(errors.InternalError())
         await _send(response, send, head=scope["method"] == "HEAD")
+
+    async def _serve(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        try:
+            if self._realtime is None:
+                self._realtime = self._make_realtime(self._call, self._api())
+            await self._realtime.serve(scope, receive, send)
+        except OSError:
+            return  # ASGI's way to say that the client is gone
+        except Exception as error:  # noqa: BLE001  (as above; the server ends the connection)
+            self._log.exception("the host failed", error)
 
     async def _answer(self, scope: dict[str, Any], receive: Receive) -> Response:
         if sum(len(name) + len(value) for name, value in scope["headers"]) > _LARGEST_HEAD:

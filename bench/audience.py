@@ -1,8 +1,8 @@
 """Many subscribers and a few publishers in one process, on raw sockets and one epoll.
 
-The subscribers of a server cost this process little, or it would be what is measured: WebSocket
-subscribers of a room all use the same subscription id, so what they read has to be the same bytes.
-The first to read an event decodes it; for all others it is compared.
+The subscribers of a server cost this process little, or it would be what is measured: but for the
+id of the subscription, WebSocket subscribers of a room have to read the same bytes. The first to
+read an event decodes it; for all others it is compared.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ import resource
 import select
 import socket
 import time
+import uuid
 from abc import ABC, abstractmethod
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -28,6 +30,7 @@ PATIENCE_SECONDS = 20.0
 QUIET_SECONDS = 0.4
 REST_SECONDS = 0.002
 FILES = 16_384
+ANY_ID = b"-" * 36
 EVERYTHING = (
     "subscription Follow($room: ID!) "
     "{ onRoomEvent(roomId: $room) { cursor roomId type at actorId data } }"
@@ -104,6 +107,7 @@ class AppSyncSubscriber(Subscriber):
 
     def __init__(self, room: Room, port: int, seat: Seat) -> None:
         super().__init__(room, port)
+        self.id = str(uuid.uuid4()).encode()  # as Amplify and Apollo do
         self.at = 0
         self.seen = 0
         authorization = {"host": f"127.0.0.1:{port}", "Authorization": seat.token}
@@ -118,7 +122,7 @@ class AppSyncSubscriber(Subscriber):
         query = json.dumps({"query": EVERYTHING, "variables": {"room": room.id}})
         start = {
             "type": "start",
-            "id": "1",
+            "id": self.id.decode(),
             "payload": {"data": query, "extensions": {"authorization": authorization}},
         }
         self.send(0x1, json.dumps(start).encode())
@@ -131,30 +135,30 @@ class AppSyncSubscriber(Subscriber):
         self.socket.sendall(bytes([0x80 | opcode]) + length + bytes(4) + payload)
 
     def read(self, data: bytes) -> Iterator[Event]:
-        room = self.room
-        if not self.tail and room.stream.startswith(data, self.at):
-            self.at += len(data)
+        room, first = self.room, self.seen
+        same = data.replace(self.id, ANY_ID)
+        at = self.at + len(same)
+        seen = bisect_right(room.ends, at, first)
+        if self.tail or seen == first or room.ends[seen - 1] != at:
+            self._read_frames(self.tail + data)
+        elif not room.stream.startswith(same, self.at):
+            self._read_frames(data)
         else:
-            self._read_new(data)
-        while self.seen < len(room.ends) and room.ends[self.seen] <= self.at:
-            event = room.told[self.seen]
-            self.seen += 1
+            self.at, self.seen = at, seen
+        for event in room.told[first : self.seen]:
             if event is not None:
                 yield event
 
-    def _read_new(self, data: bytes) -> None:
-        """What is no plain continuation of what others have read: newer, or with a ping in it."""
+    def _read_frames(self, data: bytes) -> None:
+        """What others have not read yet, or has no whole number of frames, or a ping in it."""
         room = self.room
-        start = room.ends[self.seen - 1] if self.seen else 0
-        data = bytes(room.stream[start : self.at]) + self.tail + data
-        self.at = start
         position = 0
         while (frame := _frame(data, position)) is not None:
             opcode, payload, end = frame
             if opcode == 0x9:
                 self.send(0xA, payload)
             elif payload != b'{"type":"ka"}':
-                whole = data[position:end]
+                whole = data[position:end].replace(self.id, ANY_ID)
                 if self.at == len(room.stream):
                     room.told.append(self._decode(opcode, payload))
                     room.stream += whole
@@ -162,13 +166,15 @@ class AppSyncSubscriber(Subscriber):
                 elif not room.stream.startswith(whole, self.at):
                     raise BenchError(f"a subscriber read what others did not: {payload[:400]!r}")
                 self.at += len(whole)
+                self.seen += 1
             position = end
         self.tail = data[position:]
 
     def _decode(self, opcode: int, payload: bytes) -> Event | None:
         room = self.room
         message = json.loads(payload) if opcode == 0x1 else {}
-        if message.get("type") != "data" or "errors" in message["payload"]:
+        said = message.get("type"), message.get("id")
+        if said != ("data", self.id.decode()) or "errors" in message["payload"]:
             raise BenchError(f"a subscriber was sent (opcode {opcode}) {payload[:400]!r}")
         told = message["payload"]["data"]["onRoomEvent"]
         cursor = int(told["cursor"])
@@ -195,9 +201,9 @@ def _frame(data: bytes, position: int) -> tuple[int, bytes, int] | None:
 
 
 class SseSubscriber(Subscriber):
-    """A topic of PocketBase's realtime API.
+    """A topic of PocketBase's realtime API. Sizes of HTTP's chunks come before messages, unread.
 
-    HTTP/1.0 spares both sides the chunks. PocketBase promises no order between concurrent votes,
+    PocketBase promises no order between concurrent votes,
     so that is counted and no failure.
     """
 
@@ -207,12 +213,10 @@ class SseSubscriber(Subscriber):
         self.newest = -1
         self.room_mark = f'"{room.id}"'.encode()
         self.socket.sendall(
-            f"GET /api/realtime HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\n"
+            f"GET /api/realtime HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
             "Accept: text/event-stream\r\n\r\n".encode()
         )
         hello = self.await_bytes(b"\n\n")
-        while b"PB_CONNECT" not in hello or not hello.endswith(b"\n\n"):
-            hello += self.await_bytes(b"\n\n")
         client_id = hello.partition(b'"clientId":"')[2].partition(b'"')[0].decode()
         poster.call(
             "POST",

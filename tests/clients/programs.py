@@ -5,11 +5,13 @@ import json
 import os
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tests.server import eventually
+
+T = TypeVar("T")
 
 
 class Program:
@@ -59,18 +61,29 @@ class Program:
         """Its lines, if they are JSON."""
         return [json.loads(line) for line in list(self.lines)]
 
-    def event(self, name: str, *, within_s: float = 15.0) -> Any:
-        """Wait for the first event of a name."""
+    def until(self, look: Callable[[], T | None], what: str, *, within_s: float = 15.0) -> T:
+        """Look at what it has printed until there is something to see."""
 
-        def seen() -> Any:
+        def seen() -> T | None:
             ended = not self.is_running
             if ended:
                 self._read_all()
-            found = next((event for event in self.events if event["event"] == name), None)
-            assert found or not ended, f"it ended without {name}:\n{self}"
+            found = look()
+            assert found or not ended, f"it ended, and not because {what}:\n{self}"
             return found
 
-        return eventually(seen, f"the program tells of {name}:\n{self}", within_s=within_s)
+        try:
+            return eventually(seen, what, within_s=within_s)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self}") from None
+
+    def event(self, name: str) -> Any:
+        """Wait for the first event of a name."""
+
+        def seen() -> Any:
+            return next((event for event in self.events if event["event"] == name), None)
+
+        return self.until(seen, f"the program tells of {name}")
 
     def _read_all(self) -> None:
         for reader in self._readers:

@@ -197,6 +197,7 @@ class Wire:
         self.reads = asyncio.Event()
         self.reads.set()
         self.is_gone = False
+        self.takes: int | None = None
 
     async def send(self, message: dict[str, Any]) -> None:
         await self.reads.wait()
@@ -206,6 +207,10 @@ class Wire:
             self.sent.append(json.loads(message["text"]))
         else:
             self.sent.append(message.get("code", message["type"]))
+        if self.takes is not None:
+            self.takes -= 1
+            if self.takes == 0:
+                self.reads.clear()
 
 
 def connection(send: Callable[..., Any], **limits: Any) -> Connection:
@@ -275,6 +280,22 @@ def test_a_client_that_is_gone_costs_nothing_more() -> None:
         one.close(1000)
         assert one.is_over
         assert wire.sent == []
+
+    asyncio.run(main())
+
+
+def test_what_has_been_read_counts_no_more() -> None:
+    async def main() -> None:
+        wire = Wire()
+        one = connection(wire.send, waiting=5, waiting_chars=50)
+        for n in range(10):
+            wire.reads.clear()
+            for _ in range(4):
+                one.say({"n": n})
+            wire.reads.set()
+            await settle()
+        assert not one.is_over
+        assert len(wire.sent) == 40
 
     asyncio.run(main())
 
@@ -523,6 +544,71 @@ def test_a_slow_client_is_told_the_last_cursor_of_each_subscription() -> None:
         await settle()
         assert client.told() == []
         await client.leave()
+
+    asyncio.run(main())
+
+
+def test_the_last_cursor_is_that_of_the_last_event_that_went_out_of_the_queue() -> None:
+    async def main() -> None:
+        realtime = endpoint(waiting=4)
+        client = Client(realtime)
+        await client.start("1", "r1")
+        client.told()
+        client.wire.reads.clear()
+        for cursor in range(7, 11):
+            realtime.tell("r1", {**EVENT, "cursor": str(cursor)})  # type: ignore[arg-type]
+        await settle()
+        client.wire.takes = 3
+        client.wire.reads.set()
+        await settle()
+        assert len(client.told()) == 3
+        for cursor in range(11, 20):
+            realtime.tell("r1", {**EVENT, "cursor": str(cursor)})  # type: ignore[arg-type]
+        await settle()
+        client.wire.takes = None
+        client.wire.reads.set()
+        await settle()
+        event, error, code = client.told()
+        assert event["payload"]["data"]["onRoomEvent"]["cursor"] == "10"
+        assert 'after: "10"' in error["payload"]["errors"][0]["message"]
+        assert code == 1013
+        await client.leave()
+
+    asyncio.run(main())
+
+
+def test_one_that_is_too_slow_takes_nothing_from_those_with_the_same_view() -> None:
+    async def main() -> None:
+        realtime = endpoint(waiting=2)
+        clients = [Client(realtime) for _ in range(3)]
+        for client in clients:
+            await client.start("1", "r1")
+            client.told()
+        clients[0].wire.reads.clear()
+        for cursor in range(8, 18):
+            realtime.tell("r1", {**EVENT, "cursor": str(cursor)})  # type: ignore[arg-type]
+        await settle()
+        assert [len(client.told()) for client in clients] == [0, 10, 10]
+        for client in clients:
+            await client.leave()
+
+    asyncio.run(main())
+
+
+def test_who_has_left_is_forgotten() -> None:
+    async def main() -> None:
+        realtime = endpoint(keep_alive_s=0.01)
+        gone, there = Client(realtime), Client(realtime)
+        await gone.start("1", "r1")
+        await gone.leave()
+        gone.wire.sent.clear()
+        async with asyncio.timeout(5):
+            while there.wire.sent.count({"type": "ka"}) < 4:
+                await asyncio.sleep(0.005)
+        realtime.tell("r1", EVENT)  # type: ignore[arg-type]
+        await there.leave()
+        assert gone.wire.sent == []
+        assert realtime._rooms == {}
 
     asyncio.run(main())
 

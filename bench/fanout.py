@@ -166,7 +166,9 @@ def one_run(
         target.check(Client(server.port), data)
         subscribers = target.connect(server, seed, shape)
         events = votes(target, seed, subscribers, shape)
-        with closing(Audience(server.port, subscribers, events, WATCHED)) as listening:
+        with closing(
+            Audience(server.port, subscribers, events, WATCHED * shape.rooms)
+        ) as listening:
             listening.closed_loop(PUBLISHERS, WARM_UP_SECONDS)
             before, own = Snapshot.take(server.pid), time.process_time()
             if load == "closed":

@@ -1,13 +1,17 @@
 """A server, people who talk to it over plain HTTP, and clients that others wrote."""
 
+import contextlib
 import fcntl
 import hashlib
 import os
 import shutil
+import socket
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -86,6 +90,60 @@ def ana(url: str) -> Person:
 @pytest.fixture
 def ben(url: str) -> Person:
     return Person(url, "Ben")
+
+
+class Relay:
+    """A way to the server that can be cut off. Used as a phone's network is: it comes back.
+
+    Attributes:
+        url: where clients find the server.
+    """
+
+    def __init__(self, to: str) -> None:
+        server = urlsplit(to)
+        self._to = (str(server.hostname), server.port or 80)
+        self._open: list[socket.socket] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = self._listener.accept()
+                far = socket.create_connection(self._to)
+                self._open += [near, far]
+                for source, target in ((near, far), (far, near)):
+                    threading.Thread(target=self._carry, args=(source, target), daemon=True).start()
+
+    @staticmethod
+    def _carry(source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while carried := source.recv(65536):
+                target.sendall(carried)
+        for end in (source, target):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def cut(self) -> None:
+        """End every connection without a word."""
+        ends, self._open = self._open, []
+        for end in ends:
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self.cut()
+
+
+@pytest.fixture
+def relay(url: str) -> Iterator[Relay]:
+    relay = Relay(url)
+    yield relay
+    relay.close()
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.clients.conftest import HERE, Installed, Person
+from tests.clients.conftest import HERE, Installed, Person, Relay
 from tests.clients.programs import program
 from tests.server import Client
 
@@ -49,6 +49,29 @@ def test_amplify_spends_an_evening_and_receives_a_match_made_over_http(
     for who in ("Ana", "Ben"):
         matches = [e for e in heard if e["who"] == who and e["type"] == "matchFound"]
         assert [match["data"]["titleId"] for match in matches] == [voted["titleId"]]
+
+
+def test_amplify_comes_back_by_itself_after_a_lost_connection(
+    installed: Installed, url: str, relay: Relay
+) -> None:
+    with program("node", "evening.mjs", relay.url, folder=installed("amplify")) as amplify:
+        ben = amplify.event("signedIn")["ben"]
+        room = amplify.event("created")["room"]["id"]
+        voted = amplify.event("voted")
+        relay.cut()
+
+        def is_back() -> bool:
+            names = [event["event"] for event in amplify.events]
+            return names.count("start_ack") == 4
+
+        amplify.until(is_back, "Amplify subscribes anew")
+        vote = {"titleId": voted["titleId"], "choice": "yes"}
+        made = Client(url).post(f"/api/rooms/{room}/votes", json=vote, token=ben)
+        assert len(made.json["matches"]) == 1
+        amplify.ends()
+        events = amplify.events
+    matches = [event["who"] for event in events if event.get("type") == "matchFound"]
+    assert sorted(matches) == ["Ana", "Ben"]
 
 
 def test_amplify_says_unauthorized_when_the_token_is_refused(

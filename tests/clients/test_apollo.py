@@ -1,6 +1,6 @@
 """npm's aws-appsync-subscription-link, as it is, cannot tell this server from AppSync."""
 
-from tests.clients.conftest import Installed, Person
+from tests.clients.conftest import Installed, Person, Relay
 from tests.clients.programs import program
 
 
@@ -20,6 +20,15 @@ def test_apollo_spends_an_evening_and_receives_a_match_made_over_http(
     assert [event["type"] for event in heard].count("matchFound") == 1
     assert heard[-1]["type"] == "matchFound"
     assert heard[-1]["data"]["titleId"] == voted["titleId"]
+
+
+def test_apollo_is_told_of_a_lost_connection(installed: Installed, relay: Relay) -> None:
+    with program("node", "evening.mjs", relay.url, folder=installed("apollo")) as apollo:
+        apollo.event("voted")
+        relay.cut()
+        [error] = apollo.event("lost")["errors"]
+        assert error["message"] == "Connection closed"
+        apollo.ends()
 
 
 def test_apollo_says_unauthorized_when_the_token_is_refused(installed: Installed, url: str) -> None:

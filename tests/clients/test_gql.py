@@ -127,9 +127,11 @@ def test_gql_spends_an_evening_and_receives_a_match_made_over_http(
             assert [match["titleId"] for match in made["matches"]] == [pizza]
             return await following
 
-    *before, match = asyncio.run(follow())
-    assert {event["type"] for event in before} <= {"progress", "roomUpdated", "roomClosed"}
-    assert match["roomId"] == room
+    events = asyncio.run(follow())
+    cursors = [int(event["cursor"]) for event in events]
+    assert cursors == sorted(set(cursors)), "in order, and once each"
+    assert {event["roomId"] for event in events} == {room}
+    match = events[-1]
     assert json.loads(match["data"])["titleId"] == pizza
     told = ask(
         ana,
@@ -161,6 +163,23 @@ def test_gql_follows_two_rooms_on_one_connection(
 
     for room, events in zip(rooms, asyncio.run(follow()), strict=True):
         assert {event["roomId"] for event in events} == {room}
+
+
+def test_gql_is_told_when_its_member_leaves(
+    url: str, ana: Person, ben: Person, frames: Frames
+) -> None:
+    room, _ = evening(ana, ben)
+
+    async def follow() -> list[Any]:
+        async with client(url, ben.token) as session:
+            following = asyncio.create_task(followed(session, room))
+            await frames.until("start_ack")
+            leave = "mutation ($room: ID!) { leaveRoom(roomId: $room) }"
+            left = await asyncio.to_thread(ask, ben, leave, room=room)
+            assert left == {"leaveRoom": True}
+            return await following
+
+    assert "matchFound" not in [event["type"] for event in asyncio.run(follow())]
 
 
 def test_gql_is_told_that_its_token_is_refused(url: str) -> None:

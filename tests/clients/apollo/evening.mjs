@@ -144,7 +144,7 @@ if (how === 'refused') {
     variables: { room: room.id, title: pizza.id }
   })
   say('voted', { titleId: pizza.id, castVote: voted.data.castVote })
-  await matched
+  await matched.catch((error) => say('lost', refusal(error)))
 }
 say('done', {})
 process.exit() // a subscription that was refused leaves a timer behind

@@ -109,7 +109,11 @@ TEXT = ("rooms", "load", "target", "layer", "claims", "error", "how")
 def table(title: str, columns: dict[str, str], rows: list[dict[str, Any]]) -> Table:
     drawn = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for heading in columns.values():
-        drawn.add_column(heading, justify="left" if heading in TEXT else "right")
+        drawn.add_column(
+            heading,
+            justify="left" if heading in TEXT else "right",
+            no_wrap=heading in ("rooms", "load", "target"),
+        )
     for row in rows:
         drawn.add_row(*(cell(row.get(name)) for name in columns))
     return drawn
@@ -146,14 +150,14 @@ FANOUT_COLUMNS = {
     "rooms": "rooms",
     "load": "load",
     "target": "target",
-    "per_second": "deliveries/s",
+    "per_second": "per s",
     "p50_ms": "p50 ms",
     "p99_ms": "p99 ms",
     "last_p50_ms": "last p50",
     "delivered_percent": "came %",
     "cpu_us_per_delivery": "cpu us",
     "rss_mib": "RSS MiB",
-    "client_core_percent": "client core %",
+    "client_core_percent": "client %",
     "others_cpu_percent": "others %",
     "runs": "runs",
     "noisy": "noisy",
@@ -228,7 +232,7 @@ def print_report(results: dict[str, Any], console: Console) -> None:
     if "fanout" in results:
         console.print(
             table(
-                "Fan-out (medians over rounds; rooms x subscribers of each)",
+                "Fan-out: deliveries (medians over rounds; rooms x subscribers of each)",
                 FANOUT_COLUMNS,
                 results["fanout"]["summary"],
             )

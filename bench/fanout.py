@@ -147,7 +147,7 @@ def measure(
                     }
                     try:
                         run |= one_run(target, seeds[shape], shape, load, seconds)
-                    except (BenchError, TimeoutError) as error:
+                    except (BenchError, OSError) as error:
                         run["error"] = f"{type(error).__name__}: {error}"
                     runs.append(run)
                     say(told(run))

@@ -21,6 +21,7 @@ class Limits(NamedTuple):
         longest_s: life of a connection.
         waiting: most messages that wait for a client who does not read.
         waiting_chars: most characters of those.
+        patience_s: how long a client that is refused may take to say something first.
     """
 
     subscriptions: int = 100
@@ -29,6 +30,7 @@ class Limits(NamedTuple):
     longest_s: float = 24 * 3600.0
     waiting: int = 256
     waiting_chars: int = 1_000_000
+    patience_s: float = 1.0
 
 
 class Subscription:

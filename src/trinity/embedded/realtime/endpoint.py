@@ -8,6 +8,7 @@ import asyncio
 import itertools
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -108,6 +109,11 @@ class Realtime:
             # The upgrade succeeds all the same: browsers cannot see why one fails.
             payload = {"errors": [refusal.error]}
             frame = subscriptions.text({"type": "connection_error", "payload": payload})
+            # Clients listen when they have said something, and not before: gql, Amplify, Apollo.
+            with suppress(TimeoutError):
+                first = await asyncio.wait_for(receive(), self._limits.patience_s)
+                if first["type"] == "websocket.disconnect":
+                    return
             await send({"type": "websocket.send", "text": frame})
             await send({"type": "websocket.close", "code": 1000})
             return

@@ -337,6 +337,63 @@ class Consumer:
         self.use_case(streams.changes(event), **self._ports)
 
 
+class Worker:
+    """A Lambda function that works off a queue.
+
+    Its use case takes `event`, and is called for each message, or `events`, and is called once for
+    all of them; everything else that it names is a port. A message whose call fails comes again,
+    and in the end it lies in the dead-letter queue:
+    https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
+    """
+
+    def __init__(self, use_case: Callable[..., None]) -> None:
+        annotations = use_case.__annotations__
+        self.use_case = use_case
+        self.name = use_case.__name__
+        self._at_once = "events" in annotations
+        self._port_names = [n for n in annotations if n not in ("event", "events", "return")]
+        self._ports: dict[str, Any] | None = None
+        self._log: Log
+
+    def __call__(self, event: Event, context: object) -> dict[str, Any]:
+        """Work on one batch, and tell which of its messages have to come again."""
+        if self._ports is None:
+            chosen = services()
+            self._log = chosen.log
+            self._ports = {name: getattr(chosen, name) for name in self._port_names}
+        records = event["Records"]
+        batches = [records] if self._at_once else [[record] for record in records]
+        failed = [record for batch in batches if not self._done(batch) for record in batch]
+        return {"batchItemFailures": [{"itemIdentifier": r["messageId"]} for r in failed]}
+
+    def _done(self, records: list[dict[str, Any]]) -> bool:
+        """Do the work of some messages; tell whether that went well."""
+        from trinity.common import messages
+
+        began = time.perf_counter_ns()
+        try:
+            events = [messages.domain_event(record["body"]) for record in records]
+            given = {"events": events} if self._at_once else {"event": events[0]}
+            self.use_case(**given, **self._ports or {})
+        except Exception as error:  # noqa: BLE001  (it is this message's alone, and comes again)
+            ids = [record["messageId"] for record in records]
+            self._log.exception("failed", error, operation=self.name, messages=ids)
+            return False
+        self._log(
+            "info",
+            "ok",
+            operation=self.name,
+            messages=len(records),
+            duration_ms=(time.perf_counter_ns() - began) / 1e6,
+        )
+        return True
+
+
+def worker(use_case: Callable[..., None]) -> Worker:
+    """Make a Lambda handler of a use case that takes domain events from a queue."""
+    return Worker(use_case)
+
+
 def consumer(use_case: Callable[..., None]) -> Consumer:
     """Make a Lambda handler of a use case that takes a list of changes."""
     return Consumer(use_case)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
+from trinity.domain.domain_events import DomainEvent
 from trinity.domain.ids import BlobId, Millis, RoomId, TitleId, UserId
 from trinity.domain.titles import Genre, Title, TitleFilter
 
@@ -308,6 +309,69 @@ class Realtime(Protocol):
 
     def end(self, room: RoomId, user: UserId | None = None) -> None:
         """End the subscriptions of a user to a room, or everybody's."""
+        ...
+
+
+class Bus(Protocol):
+    """Takes domain events to the queues whose rules, in the topology, name their type."""
+
+    def publish(self, events: Sequence[DomainEvent]) -> None:
+        """Hand events over. What was handed over is not lost; it may come twice, in any order.
+
+        Raises:
+            Unavailable: not all were taken; publishing all of them again is safe.
+        """
+        ...
+
+
+class Message(NamedTuple):
+    """A message that was taken from a queue.
+
+    Attributes:
+        id: of the message.
+        body: what was sent.
+        receipt: of this very taking; what is done with the message is done by it.
+        receives: how often it was taken, this time included.
+        sent_at: when it was sent.
+    """
+
+    id: str
+    body: str
+    receipt: str
+    receives: int
+    sent_at: Millis
+
+
+class Queues(Protocol):
+    """The queues of the topology, each with a dead-letter queue, as SQS has them.
+
+    A message is delivered at least once, in about the order of sending. Once taken it is hidden for
+    the visibility time of its queue; unless it is deleted by then, it comes again. After
+    `receives` takings it is in the dead-letter queue instead, which is named `dead(name)`.
+    """
+
+    def send(self, queue: str, bodies: Sequence[str]) -> None:
+        """Put messages into a queue; they are durable when this returns.
+
+        Raises:
+            Unavailable: not all were taken.
+        """
+        ...
+
+    def receive(self, queue: str, limit: int = 10) -> list[Message]:
+        """Take up to `limit` messages, at most 10, and hide them from others for a while."""
+        ...
+
+    def delete(self, queue: str, receipts: Sequence[str]) -> None:
+        """Be done with messages. An old receipt, of a message taken again since, does nothing."""
+        ...
+
+    def retry_later(self, queue: str, receipt: str, *, delay_s: int) -> None:
+        """Let a message come again in so many seconds instead of after the visibility time."""
+        ...
+
+    def count(self, queue: str) -> int:
+        """Return about how many messages are in a queue, hidden ones included."""
         ...
 
 

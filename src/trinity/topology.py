@@ -13,7 +13,9 @@ Auth = Literal["none", "user"]
 """`user`: a valid access token; its claims are in the event. `none`: the gateway lets all through."""
 
 Grant = Literal["read", "write", "publish", "sign", "send"]
-Resource = Literal["table", "cache", "blobs", "catalogue", "mailer", "keys", "secrets", "realtime"]
+Resource = Literal[
+    "table", "cache", "blobs", "catalogue", "mailer", "keys", "secrets", "realtime", "bus"
+]
 
 
 class Stream(NamedTuple):
@@ -32,6 +34,44 @@ class Stream(NamedTuple):
     window_s: float
 
 
+class Queue(NamedTuple):
+    """A queue in front of a function, with a dead-letter queue behind it.
+
+    Attributes:
+        name: of the queue; its dead-letter queue is called the same with `-dead` behind.
+        events: types of domain events that the bus puts into it; none for a queue that is fed by
+            something else.
+        batch: most messages at once.
+        window_s: how long messages are gathered before they are handed over.
+        visibility_s: how long a message that was handed over stays hidden from others. AWS asks for
+            six times the timeout of the function:
+            https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
+        receives: how often a message is tried before it goes to the dead-letter queue.
+    """
+
+    name: str
+    events: tuple[str, ...] = ()
+    batch: int = 10
+    window_s: float = 0.0
+    visibility_s: int = 60
+    receives: int = 5
+
+
+class Schedule(NamedTuple):
+    """A clock that calls a function.
+
+    Attributes:
+        name: of the schedule.
+        every_s: seconds between two calls, counted from 1970, so that every host agrees on them;
+            whole minutes.
+        offset_s: seconds by which all of them are later.
+    """
+
+    name: str
+    every_s: int
+    offset_s: int = 0
+
+
 class Function(NamedTuple):
     """A Lambda function.
 
@@ -43,6 +83,8 @@ class Function(NamedTuple):
         grants: what it may do with what.
         fields: GraphQL fields that it resolves, `Query.room`.
         streams: the feeds of changes that it gets.
+        queue: the queue that it works off.
+        schedules: the clocks that call it.
         blocking: it does more than talk to the table: hashes passwords, signs, asks a catalogue,
             sends mail. The embedded host gives each call a thread of its own.
         memory_mb, timeout_s: of the Lambda function.
@@ -55,6 +97,8 @@ class Function(NamedTuple):
     grants: tuple[tuple[Resource, Grant], ...] = ()
     fields: tuple[str, ...] = ()
     streams: tuple[Stream, ...] = ()
+    queue: Queue | None = None
+    schedules: tuple[Schedule, ...] = ()
     blocking: bool = False
     memory_mb: int = 512
     timeout_s: int = 10

@@ -5,6 +5,7 @@ scripted server; waiting is recorded, not done.
 """
 
 import datetime
+import hashlib
 import ipaddress
 import ssl
 import subprocess
@@ -92,10 +93,11 @@ SECRETS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1
 
 
 def botocore_authorization(
-    credentials: Credentials, *, service, region, host, path, headers, body, now
+    credentials: Credentials, *, service, region, host, path, headers, body, now, method="POST"
 ) -> dict[str, str]:
-    request = AWSRequest("POST", f"http://{host}{path}", dict(headers), body)
-    signer = botocore.auth.SigV4Auth(
+    request = AWSRequest(method, f"http://{host}{path}", dict(headers), body)
+    kind = botocore.auth.S3SigV4Auth if service == "s3" else botocore.auth.SigV4Auth
+    signer = kind(
         BotoCredentials(credentials.access_key, credentials.secret_key, credentials.token),
         service,
         region,
@@ -111,9 +113,10 @@ def botocore_authorization(
     access_key=WORDS,
     secret_key=SECRETS,
     token=st.none() | SECRETS,
-    service=WORDS,
+    service=WORDS | st.just("s3"),
     region=WORDS,
     host=HOSTS,
+    method=st.sampled_from(["GET", "HEAD", "PUT", "POST", "DELETE"]),
     path=st.sampled_from(["/", "/graphql", "/a/b-c_d.e~f"]),
     target=WORDS,
     version=st.sampled_from(["1.0", "1.1"]),
@@ -121,18 +124,24 @@ def botocore_authorization(
     now=st.integers(min_value=0, max_value=4_000_000_000),
 )
 def test_a_signature_is_botocores_byte_for_byte(
-    access_key, secret_key, token, service, region, host, path, target, version, body, now
+    access_key, secret_key, token, service, region, host, method, path, target, version, body, now
 ):
     credentials = Credentials(access_key, secret_key, token)
     headers = {"content-type": f"application/x-amz-json-{version}", "x-amz-target": target}
     ours = Signer(service=service, region=region).sign(
-        credentials, path=path, headers={**headers, "host": host}, body=body, now=now
+        credentials,
+        method=method,
+        path=path,
+        headers={**headers, "host": host},
+        body=body,
+        now=now,
     )
     theirs = botocore_authorization(
         credentials,
         service=service,
         region=region,
         host=host,
+        method=method,
         path=path,
         headers=headers,
         body=body,
@@ -190,10 +199,74 @@ def test_the_request_on_the_wire_has_botocores_signature():
     assert {**theirs, "host": sent["host"]} == sent
 
 
+@pytest.mark.parametrize(
+    ("endpoint", "path", "target"),
+    [("", "", "/"), ("", "/a", "/a"), ("/b", "", "/b"), ("/b/", "/a", "/b/a")],
+)
+def test_a_request_of_rest_goes_below_the_endpoint_as_it_was_given(endpoint, path, target):
+    with ScriptedServer(answer(b"<fine/>", status=201, headers=["ETag: x"])) as server:
+        client = make_client(server.url + endpoint, service=aws.S3)
+        response = client.send(
+            "PUT", path, headers={"content-type": "a/b"}, body=b"\0", idempotent=True
+        )
+    assert (response.status, response.headers["etag"], response.body) == (201, "x", b"<fine/>")
+    [request] = server.requests
+    first, *lines = request.head.split("\r\n")
+    assert first == f"PUT {target} HTTP/1.1"
+    sent = dict(line.split(": ", 1) for line in lines)
+    assert request.body == b"\0"
+    assert sent["content-type"] == "a/b"
+    assert sent["x-amz-content-sha256"] == hashlib.sha256(b"\0").hexdigest()
+
+
+@pytest.mark.parametrize("status", [204, 304])
+def test_a_response_that_has_no_body_is_not_waited_for(status):
+    bare = Step(f"HTTP/1.1 {status} Whatever\r\n\r\n".encode())
+    with ScriptedServer(bare, answer(b"<more/>")) as server:
+        client = make_client(server, service=aws.S3)
+        if status == 204:
+            assert client.send("DELETE", "/a", headers={}, idempotent=True).body == b""
+        else:
+            with pytest.raises(AwsError, match="Http304"):
+                client.send("GET", "/a", headers={}, idempotent=True)
+        assert client.send("GET", "/a", headers={}, idempotent=True).body == b"<more/>"
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "code", "message"),
+    [
+        (
+            b"<Error><Code>NoSuchKey</Code><Message>Gone.</Message></Error>",
+            [],
+            "NoSuchKey",
+            "Gone.",
+        ),
+        (
+            b'{"message":"No."}',
+            ["x-amzn-ErrorType: NotFoundException:http://a/"],
+            "NotFoundException",
+            "No.",
+        ),
+        (b'{"message":"No."}', [], "Http404", "No."),
+        (b"<html>Not here</html>", [], "Http404", ""),
+        (b"\xff", [], "Http404", ""),
+        (b"", [], "Http404", ""),
+    ],
+)
+def test_an_error_of_rest_is_read_from_xml_json_or_header(body, headers, code, message):
+    with ScriptedServer(answer(body, status=404, headers=headers)) as server:
+        client = make_client(server, service=aws.S3)
+        with pytest.raises(AwsError) as raised:
+            client.send("GET", "/a", headers={}, idempotent=True)
+    assert (raised.value.code, raised.value.message, raised.value.status) == (code, message, 404)
+
+
 MODELS = {
     "dynamodb": aws.DYNAMODB,
     "dynamodbstreams": aws.DYNAMODB_STREAMS,
     "events": aws.EVENTBRIDGE,
+    "s3": aws.S3,
     "secretsmanager": aws.SECRETS_MANAGER,
     "sqs": aws.SQS,
 }
@@ -203,8 +276,8 @@ MODELS = {
 def test_a_service_is_addressed_as_its_model_says(model):
     service = MODELS[model]
     metadata = botocore.session.get_session().get_service_model(model).metadata
-    assert service.target_prefix == metadata["targetPrefix"]
-    assert service.json_version == metadata["jsonVersion"]
+    assert service.target_prefix == metadata.get("targetPrefix", "")
+    assert service.json_version == metadata.get("jsonVersion", "")
     assert service.endpoint_prefix == metadata["endpointPrefix"]
     assert service.signing_name == metadata.get("signingName", metadata["endpointPrefix"])
 

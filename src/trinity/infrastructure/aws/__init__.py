@@ -1,1 +1,1 @@
-"""A small synchronous client for the AWS services that speak JSON."""
+"""A small synchronous client for the AWS services that Trinity uses."""

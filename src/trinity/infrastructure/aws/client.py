@@ -1,4 +1,4 @@
-"""A client for AWS services of the JSON protocols 1.0 and 1.1, in place of an SDK.
+"""A client for AWS services of the JSON protocols 1.0 and 1.1 and of REST, in place of an SDK.
 
 boto3 is a good library and a heavy one: importing it takes 6.5 times the start of an empty
 function, and a call 20 times the processor time of this client. Sources: "AWS JSON 1.0 protocol"
@@ -9,7 +9,7 @@ import time
 import zlib
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -19,8 +19,11 @@ from trinity.infrastructure.aws.retry import Budget, Limits
 from trinity.infrastructure.aws.sigv4 import Signer
 from trinity.ports import Unavailable
 
+T = TypeVar("T")
+
 _REFUSED_FOR_NOW = frozenset(
     {
+        "ConditionalRequestConflict",
         "ProvisionedThroughputExceededException",
         "RequestLimitExceeded",
         "RequestThrottled",
@@ -60,19 +63,20 @@ class Service(NamedTuple):
     Attributes:
         endpoint_prefix: first part of its host name.
         signing_name: its name in signatures.
-        target_prefix: what comes before the operation in `X-Amz-Target`.
-        json_version: of the protocol.
+        target_prefix: what comes before the operation in `X-Amz-Target`; empty with REST.
+        json_version: of the protocol; empty with REST.
     """
 
     endpoint_prefix: str
     signing_name: str
-    target_prefix: str
-    json_version: Literal["1.0", "1.1"]
+    target_prefix: str = ""
+    json_version: str = ""
 
 
 DYNAMODB = Service("dynamodb", "dynamodb", "DynamoDB_20120810", "1.0")
 DYNAMODB_STREAMS = Service("streams.dynamodb", "dynamodb", "DynamoDBStreams_20120810", "1.0")
 EVENTBRIDGE = Service("events", "events", "AWSEvents", "1.1")
+S3 = Service("s3", "s3")
 SECRETS_MANAGER = Service("secretsmanager", "secretsmanager", "secretsmanager", "1.1")
 SQS = Service("sqs", "sqs", "AmazonSQS", "1.0")
 
@@ -177,16 +181,63 @@ class Client:
             Unavailable: attempts or time ran out, or the outcome of a request that is not
                 idempotent is unknown.
         """
+        headers = {
+            "content-type": f"application/x-amz-json-{self._service.json_version}",
+            "x-amz-target": f"{self._service.target_prefix}.{operation}",
+        }
         body = msgspec.json.encode(request)
+        sent = _Request(operation, "POST", self._endpoint.path, headers, body)
+        return self._send(sent, _output, idempotent=idempotent, budget=budget)
+
+    def send(
+        self,
+        method: str,
+        path: str = "",
+        *,
+        headers: Mapping[str, str],
+        body: bytes = b"",
+        idempotent: bool,
+        budget: Budget | None = None,
+    ) -> Response:
+        """Send a request to a REST service and return its response, which is a success.
+
+        Args:
+            method: of HTTP.
+            path: below the endpoint's; of letters, digits and `/-_.~` alone, since services do not
+                agree on how others are signed.
+            headers: names in lower case; `host` and those of the signature are added.
+            body: of the request.
+            idempotent: see `call`.
+            budget: see `call`.
+
+        Raises:
+            AwsError: see `call`.
+            Unavailable: see `call`.
+        """
+        path = (self._endpoint.path.rstrip("/") + path) or "/"
+        request = _Request(f"{method} {path}", method, path, headers, body)
+        return self._send(request, lambda response: response, idempotent=idempotent, budget=budget)
+
+    def _send(
+        self,
+        request: "_Request",
+        read: Callable[[Response], T],
+        *,
+        idempotent: bool,
+        budget: Budget | None,
+    ) -> T:
+        """Return what `read` makes of a successful response; a TransportError of it is one."""
         budget = budget or self.budget()
         fresh = False
         while True:
             attempt = _Attempt(self._credentials.current(), self._now() + self._skew)
             try:
-                response, output = self._exchange(attempt, operation, body, budget, fresh=fresh)
+                response = self._exchange(attempt, request, budget, fresh=fresh)
+                output = read(response)
             except TransportError as error:
                 if error.sent and not idempotent:
-                    raise Unavailable(f"the outcome of {operation} is unknown: {error}") from error
+                    message = f"the outcome of {request.name} is unknown: {error}"
+                    raise Unavailable(message) from error
                 if error.stale:
                     fresh = True  # so that this happens only once in a call
                 else:
@@ -194,46 +245,44 @@ class Client:
                 continue
             if response.status < 300:
                 return output
-            refusal = _error(response, output)
+            refusal = _error(response)
             if response.status >= 500 and refusal.code not in _REFUSED_FOR_NOW and not idempotent:
-                raise Unavailable(f"the outcome of {operation} is unknown: {refusal}") from refusal
+                message = f"the outcome of {request.name} is unknown: {refusal}"
+                raise Unavailable(message) from refusal
             if not self._may_pass(refusal, response, attempt):
                 raise refusal
             budget.pause(refusal)
 
     def _exchange(
-        self, attempt: "_Attempt", operation: str, body: bytes, budget: Budget, *, fresh: bool
-    ) -> tuple[Response, dict[str, Any]]:
-        """Send a request over a kept or new connection; return the response and what it says."""
+        self, attempt: "_Attempt", request: "_Request", budget: Budget, *, fresh: bool
+    ) -> Response:
+        """Send a request over a kept or new connection."""
         seconds = min(self._limits.connect, budget.remaining())
         connection = self._pool.take(seconds=seconds, fresh=fresh)
         try:
             response = connection.exchange(
-                self._head(attempt, operation, body) + body,
+                self._head(attempt, request) + request.body,
                 seconds=min(self._limits.exchange, budget.remaining()),
             )
         except (TransportError, Unavailable):
             connection.close()
             raise
         self._pool.give_back(connection)
-        return response, _parse(response)
+        return response
 
-    def _head(self, attempt: "_Attempt", operation: str, body: bytes) -> bytes:
-        service = self._service
+    def _head(self, attempt: "_Attempt", request: "_Request") -> bytes:
         headers = self._signer.sign(
             attempt.credentials,
-            path=self._endpoint.path,
-            headers={
-                "content-type": f"application/x-amz-json-{service.json_version}",
-                "host": self._endpoint.authority,
-                "x-amz-target": f"{service.target_prefix}.{operation}",
-            },
-            body=body,
+            method=request.method,
+            path=request.path,
+            headers={**request.headers, "host": self._endpoint.authority},
+            body=request.body,
             now=attempt.time,
         )
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         return (
-            f"POST {self._endpoint.path} HTTP/1.1\r\n{lines}content-length: {len(body)}\r\n\r\n"
+            f"{request.method} {request.path} HTTP/1.1\r\n"
+            f"{lines}content-length: {len(request.body)}\r\n\r\n"
         ).encode()
 
     def _may_pass(self, error: AwsError, response: Response, attempt: "_Attempt") -> bool:
@@ -255,13 +304,21 @@ class Client:
         return True
 
 
+class _Request(NamedTuple):
+    name: str  # in messages
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
 class _Attempt(NamedTuple):
     credentials: Credentials
     time: float  # in the signature; seconds since 1970
 
 
-def _parse(response: Response) -> dict[str, Any]:
-    """Return what the body says.
+def _output(response: Response) -> dict[str, Any]:
+    """Return what a response of a JSON protocol says.
 
     Raises:
         TransportError: it is damaged. `X-Amz-Crc32` is DynamoDB's checksum of the body.
@@ -278,12 +335,28 @@ def _parse(response: Response) -> dict[str, Any]:
         raise TransportError(message, sent=True) from error
 
 
-def _error(response: Response, output: Mapping[str, Any]) -> AwsError:
-    code = output.get("__type") or output.get("code") or f"Http{response.status}"
+def _error(response: Response) -> AwsError:
+    """Read an error: S3 writes XML, all others JSON, and REST has the code in a header."""
+    try:
+        output = _OBJECT.decode(response.body)
+    except msgspec.DecodeError:
+        text = response.body.decode(errors="replace")
+        output = {"code": _element(text, "Code"), "message": _element(text, "Message")}
+    code = (
+        response.headers.get("x-amzn-errortype")
+        or output.get("__type")
+        or output.get("code")
+        or f"Http{response.status}"
+    )
     message = output.get("message") or output.get("Message") or ""
     # `com.amazonaws.dynamodb.v20120810#ResourceNotFoundException:http://...`: both ends are noise.
     code = str(code).rpartition("#")[2].partition(":")[0]
     return AwsError(code, str(message), response.status, output)
+
+
+def _element(xml: str, name: str) -> str:
+    """Return the text of an element without attributes, empty if there is none."""
+    return xml.partition(f"<{name}>")[2].partition(f"</{name}>")[0]
 
 
 def _http_date(text: str) -> float | None:

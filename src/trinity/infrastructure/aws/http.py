@@ -1,4 +1,4 @@
-"""HTTP/1.1 on a plain socket: just what a POST to an AWS service needs.
+"""HTTP/1.1 on a plain socket: just what a request to an AWS service needs.
 
 `http.client` would triple the processor time of a request and import the email package, which a
 cold start feels. `ssl` is imported when the first https connection is opened.
@@ -202,7 +202,9 @@ class Connection:
         self.reusable = (
             version == "HTTP/1.1" and "close" not in headers.get("connection", "").lower()
         )
-        if "chunked" in headers.get("transfer-encoding", "").lower():
+        if status in (204, 304):  # which have no body, whatever their headers say
+            body = b""
+        elif "chunked" in headers.get("transfer-encoding", "").lower():
             body = self._read_chunks()
         elif "content-length" in headers:
             body = self._read_exactly(int(headers["content-length"]))

@@ -13,7 +13,7 @@ from trinity.infrastructure.aws.credentials import Credentials
 
 
 class Signer:
-    """Signs POST requests to one service in one region.
+    """Signs requests to one service in one region.
 
     Deriving the signing key takes four HMACs and its result holds for a day, so the last one is
     kept. Threads may share a signer.
@@ -30,6 +30,7 @@ class Signer:
         self,
         credentials: Credentials,
         *,
+        method: str = "POST",
         path: str,
         headers: Mapping[str, str],
         body: bytes,
@@ -39,6 +40,7 @@ class Signer:
 
         Args:
             credentials: whose signature it is.
+            method: of HTTP.
             path: of the URL, already in canonical form; there is no query string.
             headers: names in lower case, `host` among them; values without runs of spaces. All of
                 them are signed.
@@ -50,12 +52,15 @@ class Signer:
         signed = {**headers, "x-amz-date": moment}
         if credentials.token:
             signed["x-amz-security-token"] = credentials.token
+        content = hashlib.sha256(body).hexdigest()
+        if self._service == "s3":  # it alone wants to see it, and holds the body to it
+            signed["x-amz-content-sha256"] = content
         names = sorted(signed)
         signed_names = ";".join(names)
         canonical = (
-            f"POST\n{path}\n\n"
+            f"{method}\n{path}\n\n"
             + "".join(f"{name}:{signed[name]}\n" for name in names)
-            + f"\n{signed_names}\n{hashlib.sha256(body).hexdigest()}"
+            + f"\n{signed_names}\n{content}"
         )
         scope = f"{date}/{self._region}/{self._service}/aws4_request"
         text = (

@@ -11,9 +11,18 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 REGION = "eu-west-1"
-ENVIRONMENT = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}  # any will do
 START_SECONDS = 30
 STOP_SECONDS = 5
+
+
+def environment(endpoint: str) -> dict[str, str]:
+    """Return the variables with which SDKs, and Trinity, call MiniStack."""
+    return {
+        "AWS_REGION": REGION,
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": "test",  # any will do
+        "AWS_SECRET_ACCESS_KEY": "test",
+    }
 
 
 @contextmanager
@@ -25,7 +34,7 @@ def running(directory: Path, **settings: str) -> Iterator[str]:
         settings: environment variables of MiniStack, such as `AUTH="true"`.
     """
     port = _free_port()
-    environment = {
+    inherited = {
         # The environment is otherwise empty: Lambda functions inherit all of it.
         "PATH": os.defpath,
         "TMPDIR": str(directory),
@@ -39,7 +48,7 @@ def running(directory: Path, **settings: str) -> Iterator[str]:
         process = subprocess.Popen(
             [sys.executable, "-m", "ministack"],
             cwd=directory,
-            env=environment,
+            env=inherited,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

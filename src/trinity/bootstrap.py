@@ -3,7 +3,7 @@
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from msgspec import Struct
@@ -17,6 +17,7 @@ from trinity.ports import Unavailable
 
 if TYPE_CHECKING:
     from trinity.common.rate_limits import RateLimits
+    from trinity.infrastructure.aws.account import Account
     from trinity.infrastructure.memory.broadcast import Broadcast
     from trinity.infrastructure.sqlite.store import SqliteStore
     from trinity.ports import (
@@ -40,10 +41,12 @@ class Services:
 
     Args:
         settings: what to build by.
+        environment: what tells the clients of AWS region, endpoint and credentials.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, environment: Mapping[str, str] = os.environ) -> None:
         self.settings = settings
+        self._environment = environment
         self._built: dict[str, Any] = {}
         self._lock = threading.RLock()
 
@@ -74,7 +77,22 @@ class Services:
     @property
     def table(self) -> "Table":
         """See `Table`."""
-        return self.store.table
+        if not self.settings.table_name:
+            return self.store.table
+
+        def build() -> "Table":
+            from trinity.infrastructure.aws.client import DYNAMODB
+            from trinity.infrastructure.dynamodb.table import DynamoTable
+
+            return DynamoTable(self._account.client(DYNAMODB), self.settings.table_name)
+
+        return self._once("table", build)
+
+    @property
+    def _account(self) -> "Account":
+        from trinity.infrastructure.aws.account import Account
+
+        return self._once("account", lambda: Account(self._environment))
 
     @property
     def cache(self) -> "Cache":
@@ -94,9 +112,18 @@ class Services:
     @property
     def blobs(self) -> "Blobs":
         """See `Blobs`."""
-        from trinity.infrastructure.filesystem.blobs import FileBlobs
 
-        return self._once("blobs", lambda: FileBlobs(self.settings.data / "blobs"))
+        def build() -> "Blobs":
+            if self.settings.bucket_name:
+                from trinity.infrastructure.s3 import bucket
+                from trinity.infrastructure.s3.blobs import S3Blobs
+
+                return S3Blobs(bucket.client(self._account, self.settings.bucket_name))
+            from trinity.infrastructure.filesystem.blobs import FileBlobs
+
+            return FileBlobs(self.settings.data / "blobs")
+
+        return self._once("blobs", build)
 
     @property
     def catalogue(self) -> "Catalogue":

@@ -8,12 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from trinity import __version__
-from trinity.common.settings import InvalidSettings, Settings, from_environment
+from trinity.common.settings import PREFIX, InvalidSettings, Settings, from_environment
 
 _EPILOG = """\
 Settings are environment variables named TRINITY_*, for example
 TRINITY_PORT=9000 trinity serve; docs/settings.md lists them all.
 """
+_ON_AWS_ALONE = ("table_name", "bucket_name")
+"""Settings that would keep things where backup, doctor and the change feed do not look."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -112,6 +114,15 @@ def _serve(parsed: argparse.Namespace, settings: Settings) -> int:
                 print(f"  for phones in your network: http://{address}:{port}")
         print(f"  data: {settings.data.resolve()}   stop: Ctrl-C", flush=True)
 
+    for name in _ON_AWS_ALONE:
+        if getattr(settings, name):
+            variable = PREFIX + name.upper()
+            print(
+                f"trinity: {variable} is for functions on AWS; this server keeps all of it in"
+                " TRINITY_DATA",
+                file=sys.stderr,
+            )
+            return 2
     try:
         server.serve(Services(settings), announce)
     except (

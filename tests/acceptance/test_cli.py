@@ -179,6 +179,15 @@ def test_a_value_that_makes_no_sense_stops_the_start_and_its_variable_is_named(
 # ---------------------------------------------------------------------------------------- serving
 
 
+@pytest.mark.parametrize("name", ["TABLE_NAME", "BUCKET_NAME"])
+def test_a_server_whose_data_would_lie_on_aws_is_refused_with_a_message(
+    name: str, tmp_path: Path
+) -> None:
+    done = trinity("serve", PORT="0", DATA=str(tmp_path / "data"), **{name: "trinity"})
+    assert f"TRINITY_{name} is for functions on AWS" in refusal(done, 2)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_with_port_0_the_address_that_was_taken_is_printed_and_answers(tmp_path: Path) -> None:
     with served(tmp_path) as server:
         assert re.fullmatch(r"http://127\.0\.0\.1:[1-9]\d*", server.url)

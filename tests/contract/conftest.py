@@ -5,18 +5,19 @@ from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+import boto3
 import pytest
 
 from tests import ministack
 from trinity.common import attributes
+from trinity.infrastructure.aws.account import Account
 from trinity.infrastructure.aws.client import DYNAMODB, DYNAMODB_STREAMS, Client, Service
-from trinity.infrastructure.aws.credentials import CredentialSource
 from trinity.infrastructure.dynamodb.create import create_table
 from trinity.infrastructure.dynamodb.table import DynamoTable
 from trinity.ports import Item, Table
 
 ADAPTERS = ["dynamodb", "sqlite"]
-TABLE_NUMBERS = count(1)
+NUMBERS = count(1)
 
 
 class Change(NamedTuple):
@@ -42,13 +43,17 @@ class DynamoStore:
     """A table in MiniStack, whose changes are read from its stream."""
 
     def __init__(self, endpoint: str) -> None:
-        self.name = f"table-{next(TABLE_NUMBERS)}"
+        self.name = f"table-{next(NUMBERS)}"
         self.dynamodb = client(DYNAMODB, endpoint)
         self.streams = client(DYNAMODB_STREAMS, endpoint)
         create_table(self.dynamodb, self.name)
         self.table = DynamoTable(self.dynamodb, self.name)
 
     def changes(self) -> list[Change]:
+        return [change_from_stream(record) for record in self.records()]
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return the records of the stream, as Lambda would be handed them."""
         described = self.dynamodb.call("DescribeTable", {"TableName": self.name}, idempotent=True)
         stream = {"StreamArn": described["Table"]["LatestStreamArn"]}
         description = self.ask("DescribeStream", stream)["StreamDescription"]
@@ -57,12 +62,12 @@ class DynamoStore:
             "GetShardIterator",
             {**stream, "ShardId": shard["ShardId"], "ShardIteratorType": "TRIM_HORIZON"},
         )["ShardIterator"]
-        changes: list[Change] = []
+        records: list[dict[str, Any]] = []
         while True:
             page = self.ask("GetRecords", {"ShardIterator": iterator})
             if not page["Records"]:
-                return changes
-            changes += map(change_from_stream, page["Records"])
+                return records
+            records += page["Records"]
             iterator = page["NextShardIterator"]
 
     def ask(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
@@ -88,14 +93,36 @@ class SqliteStore:
         return self.adapter.sweep_expired(now_seconds)
 
 
+def account(endpoint: str) -> Account:
+    """Return the account of MiniStack."""
+    return Account(ministack.environment(endpoint))
+
+
 def client(service: Service, endpoint: str) -> Client:
     """Make a client for MiniStack."""
-    return Client(
+    return account(endpoint).client(service)
+
+
+def boto(service: str, endpoint: str) -> Any:
+    """Make AWS's own client for MiniStack: the hands of a test, and its second opinion."""
+    return boto3.client(
         service,
-        region=ministack.REGION,
-        credentials=CredentialSource(ministack.ENVIRONMENT),
-        endpoint=endpoint,
+        region_name=ministack.REGION,
+        endpoint_url=endpoint,
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
     )
+
+
+def new_bucket(endpoint: str) -> str:
+    """Make an empty bucket like that of the deployed stack and return its name."""
+    name = f"bucket-{next(NUMBERS)}"
+    s3 = boto("s3", endpoint)
+    s3.create_bucket(
+        Bucket=name, CreateBucketConfiguration={"LocationConstraint": ministack.REGION}
+    )
+    s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    return name
 
 
 def change_from_stream(record: dict[str, Any]) -> Change:

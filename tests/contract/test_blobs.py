@@ -1,4 +1,4 @@
-"""The contract of the `Blobs` port, for every adapter, and how files keep it when writing fails."""
+"""The contract of the `Blobs` port, for every adapter, and how each keeps it when things fail."""
 
 import hashlib
 import os
@@ -8,23 +8,34 @@ from pathlib import Path
 
 import pytest
 
+from tests.contract.conftest import account, boto, new_bucket
+from tests.contract.scripted_server import ScriptedServer, Step, answer
 from trinity.domain.ids import BlobId
+from trinity.infrastructure.aws.account import Account
+from trinity.infrastructure.aws.client import AwsError
 from trinity.infrastructure.filesystem import atomic
 from trinity.infrastructure.filesystem.blobs import FileBlobs
-from trinity.ports import Blobs
+from trinity.infrastructure.s3 import bucket
+from trinity.infrastructure.s3.blobs import S3Blobs
+from trinity.ports import Blobs, Unavailable
 
 BOUND_S = 20.0
 TYPE = "application/json"
-ADAPTERS: dict[str, Callable[[Path], Blobs]] = {
-    "filesystem": lambda folder: FileBlobs(folder / "blobs"),
-}
 UNKNOWN = hashlib.sha256(b"nobody stored this").hexdigest()
 
 
-@pytest.fixture(params=ADAPTERS)
+@pytest.fixture(params=["filesystem", "s3"])
 def open_blobs(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Blobs]:
     """Open the same blobs, again and again."""
-    return lambda: ADAPTERS[request.param](tmp_path)
+    if request.param == "filesystem":
+        return lambda: FileBlobs(tmp_path / "blobs")
+    aws: str = request.getfixturevalue("aws")
+    name = new_bucket(aws)
+    return lambda: open_bucket(aws, name)
+
+
+def open_bucket(endpoint: str, name: str) -> S3Blobs:
+    return S3Blobs(bucket.client(account(endpoint), name))
 
 
 @pytest.fixture
@@ -201,3 +212,74 @@ def test_a_file_is_replaced_whole_or_not_at_all(
     assert path.read_bytes() == b"new"
     assert path.stat().st_mode & 0o777 == 0o640
     assert files(tmp_path) == [path]
+
+
+# ---------------------------------------------------------------------------------- in S3 alone
+
+
+HELLO = BlobId(hashlib.sha256(b"hello").hexdigest())
+
+
+def s3_error(status: int, code: str) -> Step:
+    """Answer as S3 refuses: in XML."""
+    body = f"<?xml version='1.0'?>\n<Error><Code>{code}</Code><Message>No.</Message></Error>"
+    return answer(body.encode(), status=status)
+
+
+def test_an_object_has_its_type_and_storing_it_again_makes_no_other_version(aws: str) -> None:
+    name = new_bucket(aws)
+    blobs = open_bucket(aws, name)
+    for kind in (TYPE, TYPE, "text/plain"):
+        blobs.put(b"hello", content_type=kind)
+    s3 = boto("s3", aws)
+    [version] = s3.list_object_versions(Bucket=name)["Versions"]
+    assert version["Key"] == f"blobs/{HELLO}"
+    assert s3.get_object(Bucket=name, Key=version["Key"])["ContentType"] == TYPE
+
+
+def test_a_lost_answer_to_storing_is_asked_for_again_and_the_object_that_is_there_is_fine() -> None:
+    lost = Step(close=True)
+    with ScriptedServer(lost, s3_error(412, "PreconditionFailed")) as server:
+        assert open_bucket(server.url, "decks").put(b"hello", content_type=TYPE) == HELLO
+    first, second = server.requests
+    assert first.body == second.body == b"hello"
+    assert first.head.startswith(f"PUT /decks/blobs/{HELLO} HTTP/1.1\r\n")
+
+
+def test_two_who_store_the_same_at_once_do_not_disturb_each_other() -> None:
+    conflict = s3_error(409, "ConditionalRequestConflict")
+    with ScriptedServer(conflict, answer(b"")) as server:
+        assert open_bucket(server.url, "decks").put(b"hello", content_type=TYPE) == HELLO
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(403, "AccessDenied"), (404, "NoSuchBucket"), (400, "InvalidDigest")]
+)
+def test_a_refusal_is_no_missing_blob(status: int, code: str) -> None:
+    refusal = s3_error(status, code)
+    with ScriptedServer(refusal, refusal) as server:
+        blobs = open_bucket(server.url, "decks")
+        with pytest.raises(AwsError, match=f"{code}: No."):
+            blobs.get(HELLO)
+        with pytest.raises(AwsError, match=f"{code}: No."):
+            blobs.put(b"hello", content_type=TYPE)
+
+
+def test_a_bucket_that_is_busy_is_asked_again() -> None:
+    with ScriptedServer(s3_error(503, "SlowDown"), answer(b"hello")) as server:
+        assert open_bucket(server.url, "decks").get(HELLO) == b"hello"
+
+
+def test_on_aws_a_bucket_has_a_host_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def connect(address: tuple[str, int], timeout: float) -> None:
+        asked.append(address)
+        raise OSError("no network")
+
+    monkeypatch.setattr("socket.create_connection", connect)
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    here = {"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+    with pytest.raises(Unavailable):
+        S3Blobs(bucket.client(Account(here), "decks")).get(HELLO)
+    assert set(asked) == {("decks.s3.eu-west-1.amazonaws.com", 443)}

@@ -23,6 +23,8 @@ GIVEN: dict[str, tuple[str, Any]] = {
     "graphql_introspection": ("off", "off"),
     "tmdb_token": ("secret", "secret"),
     "tmdb_url": ("http://localhost:1", "http://localhost:1"),
+    "table_name": ("trinity-prod", "trinity-prod"),
+    "bucket_name": ("trinity-prod-decks", "trinity-prod-decks"),
 }
 
 

@@ -63,6 +63,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     tmdb_url: Annotated[
         str, Meta(description="Where that API is; only worth changing for a proxy or a test.")
     ] = "https://api.themoviedb.org/3"
+    table_name: Annotated[
+        str,
+        Meta(
+            description="On AWS: the DynamoDB table. Empty: SQLite in `TRINITY_DATA`. Services of"
+            " AWS are found by `AWS_REGION`, `AWS_ENDPOINT_URL` and the credentials that its SDKs"
+            " read."
+        ),
+    ] = ""
+    bucket_name: Annotated[
+        str,
+        Meta(description="On AWS: the S3 bucket of decks. Empty: files in `TRINITY_DATA`."),
+    ] = ""
 
     @property
     def issuer(self) -> str:

@@ -1,0 +1,49 @@
+"""Whose services are called, and where they are."""
+
+from collections.abc import Mapping
+
+from trinity.infrastructure.aws.client import Client, Service
+from trinity.infrastructure.aws.credentials import CredentialSource
+from trinity.infrastructure.aws.retry import Limits
+
+
+class Account:
+    """The account and region that an environment stands for, with the variables of AWS's SDKs.
+
+    Args:
+        environment: AWS_REGION; AWS_ENDPOINT_URL, if it is not AWS itself that is called; and what
+            `CredentialSource` reads.
+
+    Attributes:
+        region: such as `eu-west-1`.
+        endpoint: the one of all services, None for AWS's own.
+    """
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        if not environment.get("AWS_REGION"):
+            raise RuntimeError("AWS_REGION is not set: the settings ask for services of AWS")
+        self.region = environment["AWS_REGION"]
+        self.endpoint = environment.get("AWS_ENDPOINT_URL") or None
+        self._credentials = CredentialSource(environment)
+
+    def client(
+        self,
+        service: Service,
+        *,
+        endpoint: str | None = None,
+        limits: Limits = Limits(),  # noqa: B008  immutable
+    ) -> Client:
+        """Return a client.
+
+        Args:
+            service: which one.
+            endpoint: its own URL, if it has one.
+            limits: of each call.
+        """
+        return Client(
+            service,
+            region=self.region,
+            credentials=self._credentials,
+            endpoint=endpoint or self.endpoint,
+            limits=limits,
+        )

@@ -12,7 +12,9 @@ from typing import Literal, NamedTuple
 Auth = Literal["none", "user"]
 """`user`: a valid access token; its claims are in the event. `none`: the gateway lets all through."""
 
-Grant = Literal["read", "write", "publish", "sign", "send"]
+Grant = Literal["read", "write", "share", "publish", "sign", "send"]
+"""`share`: the cache has to be the one that all environments of Lambda have in common."""
+
 Resource = Literal[
     "table", "cache", "blobs", "catalogue", "mailer", "keys", "secrets", "realtime", "bus"
 ]
@@ -88,6 +90,7 @@ class Function(NamedTuple):
         blocking: it does more than talk to the table: hashes passwords, signs, asks a catalogue,
             sends mail. The embedded host gives each call a thread of its own.
         memory_mb, timeout_s: of the Lambda function.
+        concurrency: how many may run at once, where more would do harm; None: as many as come.
     """
 
     name: str
@@ -102,11 +105,13 @@ class Function(NamedTuple):
     blocking: bool = False
     memory_mb: int = 512
     timeout_s: int = 10
+    concurrency: int | None = None
 
 
 _READ: tuple[tuple[Resource, Grant], ...] = (("table", "read"),)
 _WRITE: tuple[tuple[Resource, Grant], ...] = (("table", "read"), ("table", "write"))
 _CACHE: tuple[tuple[Resource, Grant], ...] = (("cache", "read"), ("cache", "write"))
+_LIMITS: tuple[tuple[Resource, Grant], ...] = (*_CACHE, ("cache", "share"))
 _DECK: tuple[tuple[Resource, Grant], ...] = (("blobs", "read"),)
 _SIGN: tuple[tuple[Resource, Grant], ...] = (("keys", "read"), ("keys", "sign"))
 _CURSOR: tuple[tuple[Resource, Grant], ...] = (("secrets", "read"),)
@@ -114,20 +119,20 @@ _TITLES: tuple[tuple[Resource, Grant], ...] = (("catalogue", "read"),)
 
 # fmt: off
 FUNCTIONS: tuple[Function, ...] = (
-    Function("register", "auth.register", "POST /api/auth/register", "none", _WRITE + _CACHE + _SIGN, blocking=True),
-    Function("login", "auth.login", "POST /api/auth/login", "none", _WRITE + _CACHE + _SIGN, blocking=True),
-    Function("guest", "auth.guest", "POST /api/auth/guest", "none", _WRITE + _CACHE + _SIGN, blocking=True),
+    Function("register", "auth.register", "POST /api/auth/register", "none", _WRITE + _LIMITS + _SIGN, blocking=True, concurrency=20),
+    Function("login", "auth.login", "POST /api/auth/login", "none", _WRITE + _LIMITS + _SIGN, blocking=True, concurrency=20),
+    Function("guest", "auth.guest", "POST /api/auth/guest", "none", _WRITE + _LIMITS + _SIGN, blocking=True),
     Function("refresh", "auth.refresh", "POST /api/auth/refresh", "none", _WRITE + _SIGN, blocking=True),
     Function("logout", "auth.logout", "POST /api/auth/logout", "none", _WRITE),
-    Function("forgot_password", "auth.forgot_password", "POST /api/auth/password/forgot", "none", (*_WRITE, *_CACHE, ("mailer", "send")), blocking=True),
-    Function("reset_password", "auth.reset_password", "POST /api/auth/password/reset", "none", _WRITE + _CACHE, blocking=True),
+    Function("forgot_password", "auth.forgot_password", "POST /api/auth/password/forgot", "none", (*_WRITE, *_LIMITS, ("mailer", "send")), blocking=True),
+    Function("reset_password", "auth.reset_password", "POST /api/auth/password/reset", "none", _WRITE + _LIMITS, blocking=True, concurrency=20),
     Function("get_me", "users.get_me", "GET /api/me", "user", _READ, fields=("Query.me",)),
-    Function("update_me", "users.update_me", "PATCH /api/me", "user", _WRITE + _CACHE, blocking=True),
+    Function("update_me", "users.update_me", "PATCH /api/me", "user", _WRITE + _LIMITS, blocking=True),
     Function("delete_me", "users.delete_me", "DELETE /api/me", "user", _WRITE + _CACHE + _DECK, timeout_s=29, blocking=True),
     Function("my_matches", "users.my_matches", "GET /api/me/matches", "user", _READ + _CURSOR),
-    Function("create_room", "rooms.create", "POST /api/rooms", "user", (*_WRITE, *_CACHE, ("blobs", "write"), *_TITLES), blocking=True, fields=("Mutation.createRoom",)),
+    Function("create_room", "rooms.create", "POST /api/rooms", "user", (*_WRITE, *_LIMITS, ("blobs", "write"), *_TITLES), blocking=True, fields=("Mutation.createRoom",)),
     Function("list_rooms", "rooms.list", "GET /api/rooms", "user", _READ + _CURSOR, fields=("Query.rooms",)),
-    Function("join_room", "rooms.join", "POST /api/rooms/join", "user", _WRITE + _CACHE + _DECK, fields=("Mutation.joinRoom",)),
+    Function("join_room", "rooms.join", "POST /api/rooms/join", "user", _WRITE + _LIMITS + _DECK, fields=("Mutation.joinRoom",)),
     Function("get_room", "rooms.get", "GET /api/rooms/{roomId}", "user", _READ, fields=("Query.room",)),
     Function("update_room", "rooms.update", "PATCH /api/rooms/{roomId}", "user", _WRITE + _CACHE + _DECK, fields=("Mutation.updateRoom",)),
     Function("delete_room", "rooms.delete", "DELETE /api/rooms/{roomId}", "user", _WRITE + _CACHE, timeout_s=29, blocking=True),

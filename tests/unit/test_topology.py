@@ -12,7 +12,7 @@ from trinity.topology import FUNCTIONS, Function
 
 GRANTS = {
     "table": {"read", "write"},
-    "cache": {"read", "write"},
+    "cache": {"read", "write", "share"},
     "blobs": {"read", "write"},
     "catalogue": {"read"},
     "mailer": {"send"},
@@ -98,6 +98,12 @@ class TestFunction:
     def test_it_may_sign_if_it_gives_out_tokens_and_only_then(self, function: Function) -> None:
         gives_out = sign_in in vars(module(function)).values()
         assert (("keys", "sign") in function.grants) == gives_out
+
+    def test_it_counts_with_all_others_if_it_limits_rates_and_only_then(
+        self, function: Function
+    ) -> None:
+        limits = "limits" in module(function).handler.use_case.__annotations__
+        assert (("cache", "share") in function.grants) == limits
 
     def test_it_is_marked_as_blocking_if_it_computes_or_waits_for_long(
         self, function: Function

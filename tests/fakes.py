@@ -31,10 +31,12 @@ from trinity.handlers.votes.cast import CastVotes, Vote, cast_votes
 from trinity.handlers.votes.undo import UndoVote, undo_vote
 from trinity.infrastructure.memory.broadcast import Broadcast
 from trinity.infrastructure.memory.cache import MemoryCache
+from trinity.infrastructure.sqlite.bus import SqliteBus
+from trinity.infrastructure.sqlite.queues import SqliteQueues
 from trinity.infrastructure.sqlite.store import SqliteStore
 from trinity.ports import Cache, Table, TitlePage
 from trinity.store import users
-from trinity.topology import FUNCTIONS, Stream
+from trinity.topology import FUNCTIONS, QUEUES, Stream
 
 NOON = Millis(1_800_000_000_000)
 ORIGIN = Origin("192.0.2.1", "https://trinity.example", None, None)
@@ -191,6 +193,8 @@ class World:
         self.store._writer.execute("PRAGMA synchronous = OFF")
         self.table: Table = self.store.table
         self.clock = FakeClock()
+        self.queues = SqliteQueues(self.store, QUEUES, self.clock)
+        self.bus = SqliteBus(self.queues, QUEUES)
         self.cache: Cache = MemoryCache(monotonic=self.clock.monotonic)
         self.blobs = MemoryBlobs()
         self.realtime = Broadcast()

@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from trinity.common.rate_limits import RateLimits
     from trinity.infrastructure.aws.account import Account
     from trinity.infrastructure.memory.broadcast import Broadcast
+    from trinity.infrastructure.sqlite.queues import SqliteQueues
     from trinity.infrastructure.sqlite.store import SqliteStore
     from trinity.ports import (
         Blobs,
+        Bus,
         Cache,
         Catalogue,
         Clock,
@@ -31,6 +33,10 @@ if TYPE_CHECKING:
         SigningKeys,
         Table,
     )
+
+_FIRST_WAIT_S = 5.0
+_LONGEST_WAIT_S = 900.0
+"""Bounds of the waits for the next attempt at a message: 5, 10, 20, … seconds."""
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Struct)
@@ -93,6 +99,22 @@ class Services:
         from trinity.infrastructure.aws.account import Account
 
         return self._once("account", lambda: Account(self._environment))
+
+    @property
+    def queues(self) -> "SqliteQueues":
+        """See `Queues`."""
+        from trinity.infrastructure.sqlite.queues import SqliteQueues
+        from trinity.topology import QUEUES
+
+        return self._once("queues", lambda: SqliteQueues(self.store, QUEUES, self.clock))
+
+    @property
+    def bus(self) -> "Bus":
+        """See `Bus`."""
+        from trinity.infrastructure.sqlite.bus import SqliteBus
+        from trinity.topology import QUEUES
+
+        return self._once("bus", lambda: SqliteBus(self.queues, QUEUES))
 
     @property
     def cache(self) -> "Cache":
@@ -369,7 +391,7 @@ class Worker:
 
     Its use case takes `event`, and is called for each message, or `events`, and is called once for
     all of them; everything else that it names is a port. A message whose call fails comes again,
-    and in the end it lies in the dead-letter queue:
+    later each time, and in the end it lies in the dead-letter queue:
     https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
     """
 
@@ -391,6 +413,8 @@ class Worker:
         records = event["Records"]
         batches = [records] if self._at_once else [[record] for record in records]
         failed = [record for batch in batches if not self._done(batch) for record in batch]
+        for record in failed:
+            self._put_off(record)
         return {"batchItemFailures": [{"itemIdentifier": r["messageId"]} for r in failed]}
 
     def _done(self, records: list[dict[str, Any]]) -> bool:
@@ -414,6 +438,18 @@ class Worker:
             duration_ms=(time.perf_counter_ns() - began) / 1e6,
         )
         return True
+
+    def _put_off(self, record: dict[str, Any]) -> None:
+        """Let a message come again after a while that grows with each failure."""
+        from trinity.common.resilience import chance, full_jitter
+
+        attempt = int(record["attributes"]["ApproximateReceiveCount"]) - 1
+        delay_s = full_jitter(attempt, base=_FIRST_WAIT_S, cap=_LONGEST_WAIT_S, chance=chance)
+        queue = record["eventSourceARN"].rpartition(":")[2]
+        try:
+            services().queues.retry_later(queue, record["receiptHandle"], delay_s=round(delay_s))
+        except Exception as error:  # noqa: BLE001  (then it comes again after the visibility time)
+            self._log.exception("could not put a message off", error, operation=self.name)
 
 
 def worker(use_case: Callable[..., None]) -> Worker:

@@ -333,6 +333,7 @@ class Message(NamedTuple):
         receipt: of this very taking; what is done with the message is done by it.
         receives: how often it was taken, this time included.
         sent_at: when it was sent.
+        received_at: when it was taken for the first time.
     """
 
     id: str
@@ -340,26 +341,30 @@ class Message(NamedTuple):
     receipt: str
     receives: int
     sent_at: Millis
+    received_at: Millis
 
 
 class Queues(Protocol):
     """The queues of the topology, each with a dead-letter queue, as SQS has them.
 
     A message is delivered at least once, in about the order of sending. Once taken it is hidden for
-    the visibility time of its queue; unless it is deleted by then, it comes again. After
-    `receives` takings it is in the dead-letter queue instead, which is named `dead(name)`.
+    the visibility time of its queue; unless it is deleted by then, it comes again. Who would take
+    it once more than `receives` times finds it in the dead-letter queue instead, which is called
+    like the queue with `-dead` behind.
+
+    A queue that does not exist is a `KeyError`.
     """
 
     def send(self, queue: str, bodies: Sequence[str]) -> None:
         """Put messages into a queue; they are durable when this returns.
 
         Raises:
-            Unavailable: not all were taken.
+            Unavailable: not all were taken; sending all of them again is safe.
         """
         ...
 
     def receive(self, queue: str, limit: int = 10) -> list[Message]:
-        """Take up to `limit` messages, at most 10, and hide them from others for a while."""
+        """Take up to `limit` messages, 1 to 10, and hide them from others for a while."""
         ...
 
     def delete(self, queue: str, receipts: Sequence[str]) -> None:
@@ -367,7 +372,10 @@ class Queues(Protocol):
         ...
 
     def retry_later(self, queue: str, receipt: str, *, delay_s: int) -> None:
-        """Let a message come again in so many seconds instead of after the visibility time."""
+        """Let a message come again in so many seconds instead of after the visibility time.
+
+        At most 12 hours. An old receipt does nothing.
+        """
         ...
 
     def count(self, queue: str) -> int:

@@ -58,6 +58,11 @@ class Queue(NamedTuple):
     visibility_s: int = 60
     receives: int = 5
 
+    @property
+    def dead_letters(self) -> str:
+        """The name of the queue for what was tried too often."""
+        return f"{self.name}-dead"
+
 
 class Schedule(NamedTuple):
     """A clock that calls a function.
@@ -157,3 +162,6 @@ FUNCTIONS: tuple[Function, ...] = (
     )),
 )
 # fmt: on
+
+QUEUES: tuple[Queue, ...] = tuple(f.queue for f in FUNCTIONS if f.queue is not None)
+"""All queues, without those for dead letters."""

@@ -10,13 +10,16 @@ from typing import Any
 import pytest
 
 from trinity.infrastructure.sqlite import store as module
+from trinity.infrastructure.sqlite.queues import SqliteQueues
 from trinity.infrastructure.sqlite.store import (
     MIGRATIONS,
     SCHEMA_VERSION,
     SchemaTooNew,
     SqliteStore,
 )
+from trinity.infrastructure.system.clock import SystemClock
 from trinity.ports import Key, Update
+from trinity.topology import Queue
 
 BOUND_S = 10.0
 LATER_S = 2**40  # when all that was ever written is old
@@ -83,6 +86,26 @@ def test_an_older_file_is_migrated_and_keeps_its_items(
     store.close()
     assert version(path) == SCHEMA_VERSION + 2
     assert ask(path, "SELECT colour FROM items") == [(None,)]
+
+
+def test_a_file_from_before_there_were_queues_gets_them_and_keeps_the_rest(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as older:
+        older.setattr(module, "MIGRATIONS", MIGRATIONS[:1])
+        store = SqliteStore(path)
+        store.table.put({"PK": "A", "SK": "1", "n": 1})
+        store.save_checkpoint("publish", 1)
+        store.close()
+        assert version(path) == 1
+    store = SqliteStore(path)
+    queues = SqliteQueues(store, [Queue("notify")], SystemClock())
+    queues.send("notify", ["hello"])
+    assert [message.body for message in queues.receive("notify")] == ["hello"]
+    assert store.table.get(KEY) == {"PK": "A", "SK": "1", "n": 1}
+    assert (store.checkpoint("publish"), len(store.changes_after(0, 10))) == (1, 1)
+    store.close()
+    assert version(path) == SCHEMA_VERSION
 
 
 @pytest.mark.parametrize("journal", ["wal", "delete"])

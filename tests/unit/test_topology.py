@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from trinity.bootstrap import Consumer, Operation
+from trinity.bootstrap import Consumer, Operation, Worker
 from trinity.common import passwords, sign_in
-from trinity.topology import FUNCTIONS, Function
+from trinity.domain.domain_events import FACTS
+from trinity.topology import FUNCTIONS, QUEUES, Function
 
 GRANTS = {
     "table": {"read", "write"},
@@ -19,10 +20,11 @@ GRANTS = {
     "keys": {"read", "sign"},
     "secrets": {"read"},
     "realtime": {"publish"},
+    "bus": {"publish"},
 }
 # Ports that stand for others, or for nothing that a grant could be about.
 STANDS_FOR = {"limits": {"cache"}, "clock": set(), "ids": set(), "settings": set()}
-NO_PORTS = {"request", "caller", "origin", "changes", "return"}
+NO_PORTS = {"request", "caller", "origin", "changes", "event", "events", "return"}
 
 
 def module(function: Function) -> Any:
@@ -60,6 +62,16 @@ def test_feeds_of_changes_are_there_once() -> None:
     assert feeds
 
 
+def test_queues_are_there_once_and_named_as_sqs_allows() -> None:
+    names = [name for queue in QUEUES for name in (queue.name, queue.dead_letters)]
+    assert len(set(names)) == len(names)
+    assert all(re.fullmatch(r"[a-z][a-z-]{0,50}", name) for name in names)
+
+
+def test_every_event_that_a_queue_waits_for_is_told() -> None:
+    assert {kind for queue in QUEUES for kind in queue.events} <= FACTS.keys()
+
+
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.name)
 class TestFunction:
     """Each function."""
@@ -68,10 +80,13 @@ class TestFunction:
         assert module(function).handler.use_case.__name__ == function.name
         assert getattr(module(function), function.name) is module(function).handler.use_case
 
-    def test_it_answers_requests_or_is_fed_with_changes(self, function: Function) -> None:
-        answers = bool(function.route or function.fields)
-        assert answers != bool(function.streams)
-        assert type(module(function).handler) is (Operation if answers else Consumer)
+    def test_it_is_called_in_one_way(self, function: Function) -> None:
+        ways = {
+            Operation: bool(function.route or function.fields),
+            Consumer: bool(function.streams),
+            Worker: function.queue is not None,
+        }
+        assert [kind for kind, way in ways.items() if way] == [type(module(function).handler)]
 
     def test_its_route_is_written_as_api_gateway_does(self, function: Function) -> None:
         if function.route is not None:
@@ -80,7 +95,7 @@ class TestFunction:
 
     def test_it_is_for_everybody_only_if_it_asks_for_no_caller(self, function: Function) -> None:
         takes_caller = "caller" in module(function).handler.use_case.__annotations__
-        if not function.streams:
+        if function.route or function.fields:
             assert takes_caller == (function.auth == "user")
 
     def test_its_use_case_takes_nothing_that_is_unknown(self, function: Function) -> None:
@@ -125,3 +140,11 @@ class TestFunction:
             assert 0 <= stream.window_s <= 300
             assert stream.sort_keys
             assert all(re.fullmatch(r"[A-Z]+#?", key) for key in stream.sort_keys)
+
+    def test_its_queue_is_what_an_event_source_mapping_allows(self, function: Function) -> None:
+        """https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-parameters.html"""
+        if (queue := function.queue) is not None:
+            assert 1 <= queue.batch <= (10_000 if queue.window_s >= 1 else 10)
+            assert 0 <= queue.window_s <= 300
+            assert function.timeout_s <= queue.visibility_s <= 12 * 3600
+            assert 1 <= queue.receives <= 1000

@@ -20,6 +20,7 @@ from trinity.embedded.app import App
 from trinity.embedded.authorizer import Authorizer
 from trinity.embedded.gateway import Events, Router
 from trinity.embedded.pumps import Housekeeper, StreamPump
+from trinity.embedded.queues import QueuePump
 from trinity.embedded.static import StaticFiles
 from trinity.openapi import load
 from trinity.topology import FUNCTIONS
@@ -117,10 +118,16 @@ def serve(services: Services, announce: Callable[[str, int], None]) -> None:
         return endpoint
 
     app = App(Router(FUNCTIONS), events, handlers, StaticFiles(), store, log, graphql, realtime)
-    pumps: list[StreamPump | Housekeeper] = [
+    services.queues.release()  # the data is ours alone: whoever held a message is no more
+    pumps: list[StreamPump | QueuePump | Housekeeper] = [
         StreamPump(store, function, stream, handlers[function.name], log)
         for function in FUNCTIONS
         for stream in function.streams
+    ]
+    pumps += [
+        QueuePump(services.queues, function, function.queue, handlers[function.name], log)
+        for function in FUNCTIONS
+        if function.queue is not None
     ]
     pumps.append(Housekeeper(store, log))
     server = _Server(

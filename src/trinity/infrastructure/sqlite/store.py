@@ -61,6 +61,20 @@ MIGRATIONS: tuple[str, ...] = (
         seq INTEGER NOT NULL      -- everything up to this one is done
     ) WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE messages (
+        number INTEGER PRIMARY KEY,  -- in the order of sending
+        queue TEXT NOT NULL,
+        id TEXT NOT NULL,
+        body TEXT NOT NULL,
+        sent_at INTEGER NOT NULL,    -- this and the other times: milliseconds since 1970
+        visible_at INTEGER NOT NULL, -- hidden until then
+        receives INTEGER NOT NULL DEFAULT 0,
+        received_at INTEGER,         -- for the first time; NULL: never yet
+        held INTEGER NOT NULL DEFAULT 0 -- 1: hidden because somebody is at work on it
+    );
+    CREATE INDEX messages_by_visibility ON messages (queue, visible_at);
+    """,
 )
 
 SCHEMA_VERSION = len(MIGRATIONS)
@@ -124,7 +138,7 @@ class _Ticket:
 
     __slots__ = ("done", "error", "job", "result", "settled", "wake")
 
-    def __init__(self, job: Callable[["_Transaction"], Any], settled: Settled | None) -> None:
+    def __init__(self, job: Callable[["Transaction"], Any], settled: Settled | None) -> None:
         self.job = job
         self.settled = settled
         self.wake = threading.Lock()
@@ -134,7 +148,7 @@ class _Ticket:
         self.error: Exception | None = None
 
 
-class _Transaction:
+class Transaction:
     """What a batch of jobs reads and writes.
 
     Writes are gathered and go to SQLite in a few statements at the end: each statement lets go of
@@ -155,6 +169,8 @@ class _Transaction:
         self._expiring: dict[Key, tuple[Any, ...]] = {}
         self._removed: set[Key] = set()
         self._changes: list[tuple[Any, ...]] = []
+        self.then: list[Callable[[], None]] = []
+        """What is called once everything is durable. It must not raise."""
 
     def read(self, key: Key) -> str | None:
         """Return an item as JSON, None if there is none; the writes of earlier jobs are seen."""
@@ -199,10 +215,28 @@ class _Transaction:
         self._changes.append((self.next_seq, self._at, *key, old, text))
         self.next_seq += 1
 
-    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
+    def execute(
+        self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()
+    ) -> sqlite3.Cursor:
         """Run a statement that changes something else than items."""
         self._begin()
         return self._execute(sql, parameters)
+
+    def insert(self, statement: tuple[str, str, str], rows: Sequence[tuple[Any, ...]]) -> None:
+        """Put rows into a table.
+
+        Args:
+            statement: what comes before the rows, the question marks of one, what comes behind.
+            rows: the values.
+        """
+        self._begin()
+        first = 0
+        while first < len(rows):
+            # Powers of two, so that there are few different statements to prepare.
+            count = min(_MOST_ROWS, 1 << (len(rows) - first).bit_length() - 1)
+            some = rows[first : first + count]
+            self._execute(_many(statement, count), tuple(chain.from_iterable(some)))
+            first += count
 
     def query(self, sql: str, parameters: Sequence[Any]) -> list[Any]:
         """Return rows; the writes of earlier jobs are seen."""
@@ -238,22 +272,13 @@ class _Transaction:
         self._begin()
         for key in self._removed:
             self._execute(_DELETE, key)
-        self._insert(_PUT_ITEM, list(self._items.values()))
-        self._insert(_PUT_ITEM_AND_EXPIRY, list(self._expiring.values()))
-        self._insert(_PUT_CHANGE, self._changes)
+        self.insert(_PUT_ITEM, list(self._items.values()))
+        self.insert(_PUT_ITEM_AND_EXPIRY, list(self._expiring.values()))
+        self.insert(_PUT_CHANGE, self._changes)
         self._removed.clear()
         self._items.clear()
         self._expiring.clear()
         self._changes.clear()
-
-    def _insert(self, statement: tuple[str, str, str], rows: Sequence[tuple[Any, ...]]) -> None:
-        first = 0
-        while first < len(rows):
-            # Powers of two, so that there are few different statements to prepare.
-            count = min(_MOST_ROWS, 1 << (len(rows) - first).bit_length() - 1)
-            some = rows[first : first + count]
-            self._execute(_many(statement, count), tuple(chain.from_iterable(some)))
-            first += count
 
 
 @functools.cache
@@ -295,20 +320,20 @@ class SqliteStore:
         self._queue: list[_Ticket] = []
         self._busy = False
         self._when_free: Callable[[], None] | None = None
-        self._to_commit: SimpleQueue[tuple[list[_Ticket], _Transaction] | None] = SimpleQueue()
+        self._to_commit: SimpleQueue[tuple[list[_Ticket], Transaction] | None] = SimpleQueue()
         self._committer = threading.Thread(
             target=self._commit_for_others, name="committer", daemon=True
         )
         self._committer.start()
         self._leader: int | None = None
-        self._transaction: _Transaction | None = None
+        self._transaction: Transaction | None = None
         self._feeds: list[Feed] = []
         self.commits = 0
         self.table = SqliteTable(self)
 
     # ------------------------------------------------------------------------------- writing
 
-    def write(self, job: Callable[[_Transaction], T]) -> T:
+    def write(self, job: Callable[[Transaction], T]) -> T:
         """Run a job in a transaction and return its result once that is durable.
 
         Group commit without a thread of its own: whoever finds nobody committing does it, for all
@@ -367,9 +392,9 @@ class SqliteStore:
             self._to_commit.put((batch, transaction))
         return True
 
-    def _work(self, batch: Sequence[_Ticket]) -> _Transaction:
+    def _work(self, batch: Sequence[_Ticket]) -> Transaction:
         """Run the jobs of a batch; whoever calls this holds the right to commit."""
-        transaction = _Transaction(self._writer, self._remembered, self._last_seq + 1)
+        transaction = Transaction(self._writer, self._remembered, self._last_seq + 1)
         self._leader, self._transaction = threading.get_ident(), transaction
         try:
             for ticket in batch:
@@ -384,7 +409,7 @@ class SqliteStore:
             self._leader, self._transaction = None, None
         return transaction
 
-    def _settle(self, batch: Sequence[_Ticket], transaction: _Transaction) -> None:
+    def _settle(self, batch: Sequence[_Ticket], transaction: Transaction) -> None:
         """Commit a batch, pass the right to commit on, and tell everybody."""
         try:
             transaction.commit()
@@ -393,6 +418,8 @@ class SqliteStore:
             for feed in self._feeds:
                 feed.tell(transaction.written, transaction.next_seq - 1)
             self._last_seq = transaction.next_seq - 1
+            for call in transaction.then:
+                call()
         except Exception as error:  # noqa: BLE001  (a full disk, a broken file, a fault of ours)
             if self._writer.in_transaction:
                 self._writer.execute("ROLLBACK")
@@ -420,7 +447,7 @@ class SqliteStore:
         while (work := self._to_commit.get()) is not None:
             self._settle(*work)
 
-    def _inside(self) -> _Transaction | None:
+    def _inside(self) -> Transaction | None:
         """Return the transaction of the batch that this very thread is working on, if it is."""
         return self._transaction if self._leader == threading.get_ident() else None
 
@@ -529,7 +556,7 @@ class SqliteStore:
         The newest change always stays, so that numbers are never given twice.
         """
 
-        def trim(transaction: _Transaction) -> int:
+        def trim(transaction: Transaction) -> int:
             return transaction.execute(
                 "DELETE FROM changes WHERE seq IN (SELECT seq FROM changes"
                 " WHERE at < ? AND seq < ? AND seq <= (SELECT min(seq) FROM checkpoints)"
@@ -544,7 +571,7 @@ class SqliteStore:
     def sweep_expired(self, now_seconds: int, *, limit: int = 500) -> int:
         """Remove items whose time is over, at most `limit` in one commit; return how many."""
 
-        def sweep(transaction: _Transaction) -> int:
+        def sweep(transaction: Transaction) -> int:
             rows = transaction.query(
                 "SELECT pk, sk FROM items WHERE expires < ? LIMIT ?", (now_seconds, limit)
             )
@@ -694,7 +721,7 @@ class SqliteTable:
         if len({_key(action) for action in actions}) < len(actions):
             raise ValueError("two actions of one transaction concern the same item")
 
-        def job(transaction: _Transaction) -> None:
+        def job(transaction: Transaction) -> None:
             found = [_look(action, transaction) for action in actions]
             reasons = [look.refused for look in found]
             if any(reasons):
@@ -716,7 +743,7 @@ class _Look(NamedTuple):
 
 
 def _job(action: TransactPut | TransactUpdate | TransactDelete) -> Callable[..., Item | None]:
-    def job(transaction: _Transaction) -> Item | None:
+    def job(transaction: Transaction) -> Item | None:
         look = _look(action, transaction)
         if look.refused:
             raise look.refused
@@ -727,7 +754,7 @@ def _job(action: TransactPut | TransactUpdate | TransactDelete) -> Callable[...,
     return job
 
 
-def _look(action: TransactAction, transaction: _Transaction) -> _Look:
+def _look(action: TransactAction, transaction: Transaction) -> _Look:
     key = _key(action)
     old = transaction.read(key)
     old_item: Item | None = _decode(old) if old is not None else None

@@ -11,7 +11,7 @@ from msgspec import Struct
 from trinity.common import requests, resolvers, telemetry
 from trinity.common.requests import Event, Request, Response
 from trinity.common.settings import Settings, from_environment
-from trinity.common.telemetry import Log
+from trinity.common.telemetry import Log, Reporter, Units
 from trinity.domain.errors import DomainError, InternalError, ServiceUnavailable
 from trinity.ports import Unavailable
 
@@ -68,6 +68,15 @@ class Services:
     def log(self) -> Log:
         """Where lines of the log go."""
         return self._once("log", lambda: Log(self.settings.log_level))
+
+    def reporter(self, operation: str) -> Reporter:
+        """Return what writes the one line about each request of a function."""
+        namespace = self.settings.metrics_namespace
+        return Reporter(self.log, operation, namespace=namespace, units=self._units)
+
+    def _units(self) -> Units:
+        table = self._built.get("table")  # DynamoDB's, if the function has asked for it
+        return Units(table.consumed_read, table.consumed_write) if table is not None else Units()
 
     @property
     def store(self) -> "SqliteStore":
@@ -266,7 +275,7 @@ class Operation:
         self._takes_origin = "origin" in annotations
         self._port_names = [name for name in annotations if name not in _FROM_EVENT]
         self._ports: dict[str, Any] | None = None
-        self._log: Log
+        self._report: Reporter
         self._public_url: str
 
     def __call__(self, event: Event, context: object) -> Any:
@@ -275,13 +284,15 @@ class Operation:
         To API Gateway everything is a response, whatever goes wrong. AppSync wants the bare value
         of a field, and takes the class of an exception for its `errorType`.
         """
+        began = time.perf_counter_ns()
         if self._ports is None:
             self._connect()
-        return self._resolve(event) if resolvers.is_one(event) else self._respond(event)
+        answer = self._resolve if resolvers.is_one(event) else self._respond
+        return answer(event, context, began)
 
-    def _respond(self, event: Event) -> Response:
-        began = time.perf_counter_ns()
-        error: BaseException | None = None
+    def _respond(self, event: Event, context: object, began: int) -> Response:
+        outcome = "ok"
+        error: Exception | None = None
         user: str | None = None
         try:
             arguments = self._arguments(event, requests)
@@ -289,7 +300,7 @@ class Operation:
             result = self.use_case(**arguments)
             response = requests.respond(event, result, self.status, tagged=self.tagged)
         except DomainError as refusal:
-            error = refusal
+            outcome = refusal.code
             response = requests.refuse(event, refusal)
         except Unavailable as failure:
             error = failure
@@ -297,20 +308,20 @@ class Operation:
         except Exception as fault:  # noqa: BLE001  (the outermost edge: nothing goes further)
             error = fault
             response = requests.refuse(event, InternalError())
-        request_id = event["requestContext"]["requestId"]
-        self._report(request_id, response["statusCode"], user, error, began)
+        told = _told(event["requestContext"]["requestId"], event["headers"], user)
+        self._report(began, context, outcome, error, **told, status=response["statusCode"])
         return response
 
-    def _resolve(self, event: Event) -> Any:
-        began = time.perf_counter_ns()
-        error: BaseException | None = None
+    def _resolve(self, event: Event, context: object, began: int) -> Any:
+        outcome = "ok"
+        error: Exception | None = None
         user: str | None = None
         try:
             arguments = self._arguments(event, resolvers)
             user = arguments["caller"].user_id if self._takes_caller else None
             return resolvers.value(self.use_case(**arguments))
         except DomainError as refusal:
-            error = refusal
+            outcome = refusal.code
             raise
         except Unavailable as failure:
             error = failure
@@ -319,8 +330,9 @@ class Operation:
             error = fault
             raise InternalError from fault
         finally:
-            request_id = event["request"]["headers"].get("x-amzn-requestid", "")
-            self._report(request_id, None, user, error, began)
+            headers = event["request"]["headers"]
+            told = _told(headers.get("x-amzn-requestid", ""), headers, user)
+            self._report(began, context, outcome, error, **told)
 
     def _arguments(self, event: Event, front: "_Front") -> dict[str, Any]:
         """Return what the use case is called with."""
@@ -335,33 +347,20 @@ class Operation:
 
     def _connect(self) -> None:
         chosen = services()
-        self._log = chosen.log
+        self._report = chosen.reporter(self.name)
         self._public_url = chosen.settings.public_url
         self._ports = {name: getattr(chosen, name) for name in self._port_names}
 
-    def _report(
-        self,
-        request_id: str,
-        status: int | None,
-        user: str | None,
-        error: BaseException | None,
-        began: int,
-    ) -> None:
-        fields: dict[str, Any] = {
-            "operation": self.name,
-            "correlation_id": request_id,
-            "duration_ms": (time.perf_counter_ns() - began) / 1e6,
-        }
-        if status is not None:
-            fields["status"] = status
-        if user is not None:
-            fields["caller"] = telemetry.pseudonym(user)
-        if error is None:
-            self._log("info", "ok", **fields)
-        elif isinstance(error, DomainError):
-            self._log("info", error.code, **fields)
-        else:
-            self._log.exception("failed", error, **fields)
+
+def _told(request_id: str, headers: Mapping[str, str], user: str | None) -> dict[str, str]:
+    """Return what a line of the log tells about where a request belongs."""
+    told = {"correlation_id": request_id}
+    if user is not None:
+        told["caller"] = telemetry.pseudonym(user)
+    trace = telemetry.trace_id(headers.get("traceparent"))
+    if trace is not None:
+        told["trace_id"] = trace
+    return told
 
 
 class Consumer:
@@ -375,15 +374,26 @@ class Consumer:
         self.name = use_case.__name__
         self._port_names = [n for n in use_case.__annotations__ if n not in ("changes", "return")]
         self._ports: dict[str, Any] | None = None
+        self._report: Reporter
 
     def __call__(self, event: Event, context: object) -> None:
-        """Work on one batch."""
+        """Work on one batch. On Lambda it is a line of the log; elsewhere only a failure is one."""
         from trinity.common import streams
 
+        began = time.perf_counter_ns()
         if self._ports is None:
             chosen = services()
+            self._report = chosen.reporter(self.name)
             self._ports = {name: getattr(chosen, name) for name in self._port_names}
-        self.use_case(streams.changes(event), **self._ports)
+        error: Exception | None = None
+        try:
+            self.use_case(streams.changes(event), **self._ports)
+        except Exception as failure:
+            error = failure
+            raise
+        finally:
+            if context is not None:
+                self._report(began, context, "ok", error, changes=len(event["Records"]))
 
 
 class Worker:
@@ -403,41 +413,36 @@ class Worker:
         self._port_names = [n for n in annotations if n not in ("event", "events", "return")]
         self._ports: dict[str, Any] | None = None
         self._log: Log
+        self._report: Reporter
 
     def __call__(self, event: Event, context: object) -> dict[str, Any]:
         """Work on one batch, and tell which of its messages have to come again."""
         if self._ports is None:
             chosen = services()
             self._log = chosen.log
+            self._report = chosen.reporter(self.name)
             self._ports = {name: getattr(chosen, name) for name in self._port_names}
         records = event["Records"]
         batches = [records] if self._at_once else [[record] for record in records]
-        failed = [record for batch in batches if not self._done(batch) for record in batch]
+        failed = [record for batch in batches if not self._done(batch, context) for record in batch]
         for record in failed:
             self._put_off(record)
         return {"batchItemFailures": [{"itemIdentifier": r["messageId"]} for r in failed]}
 
-    def _done(self, records: list[dict[str, Any]]) -> bool:
+    def _done(self, records: list[dict[str, Any]], context: object) -> bool:
         """Do the work of some messages; tell whether that went well."""
         from trinity.common import messages
 
         began = time.perf_counter_ns()
+        error: Exception | None = None
         try:
             events = [messages.domain_event(record["body"]) for record in records]
             given = {"events": events} if self._at_once else {"event": events[0]}
             self.use_case(**given, **self._ports or {})
-        except Exception as error:  # noqa: BLE001  (it is this message's alone, and comes again)
-            ids = [record["messageId"] for record in records]
-            self._log.exception("failed", error, operation=self.name, messages=ids)
-            return False
-        self._log(
-            "info",
-            "ok",
-            operation=self.name,
-            messages=len(records),
-            duration_ms=(time.perf_counter_ns() - began) / 1e6,
-        )
-        return True
+        except Exception as failure:  # noqa: BLE001  (it is this message's alone, and comes again)
+            error = failure
+        self._report(began, context, "ok", error, messages=[r["messageId"] for r in records])
+        return error is None
 
     def _put_off(self, record: dict[str, Any]) -> None:
         """Let a message come again after a while that grows with each failure."""

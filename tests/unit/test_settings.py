@@ -20,6 +20,7 @@ GIVEN: dict[str, tuple[str, Any]] = {
     "trusted_proxies": ("10.0.0.1,10.0.0.2", "10.0.0.1,10.0.0.2"),
     "rate_limits": ("off", "off"),
     "log_level": ("debug", "debug"),
+    "metrics_namespace": ("Trinity-dev", "Trinity-dev"),
     "graphql_introspection": ("off", "off"),
     "tmdb_token": ("secret", "secret"),
     "tmdb_url": ("http://localhost:1", "http://localhost:1"),

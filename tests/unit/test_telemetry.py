@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from trinity import bootstrap
-from trinity.bootstrap import Services, operation
+from trinity.bootstrap import Services, consumer, operation
+from trinity.common import telemetry
 from trinity.common.requests import Caller
 from trinity.common.settings import Settings
-from trinity.common.telemetry import Log, pseudonym
+from trinity.common.streams import Change
+from trinity.common.telemetry import Log, Units, pseudonym, trace_id
 from trinity.domain import errors
 from trinity.ports import Unavailable
 
@@ -200,3 +202,181 @@ def test_a_request_of_nobody_has_no_caller(
     operation(health, status=204)(event(), None)
     [line] = lines(capsys)
     assert "caller" not in line
+
+
+def test_off_lambda_a_line_has_nothing_of_lambda(
+    chosen: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def health() -> None:
+        return None
+
+    operation(health, status=204)(event(), None)
+    [line] = lines(capsys)
+    assert set(line) == {
+        *("level", "message", "timestamp", "service", "correlation_id"),
+        *("status", "operation", "duration_ms"),
+    }
+
+
+# ---------------------------------------------------------------------------------- traces
+
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+
+
+@pytest.mark.parametrize(
+    ("header", "trace"),
+    [
+        (None, None),
+        (f"00-{TRACE}-00f067aa0ba902b7-01", TRACE),
+        (f"cc-{TRACE}-00f067aa0ba902b7-01-what-the-future-brings", TRACE),
+        (f"ff-{TRACE}-00f067aa0ba902b7-01", None),
+        (f"00-{'0' * 32}-00f067aa0ba902b7-01", None),
+        (f"00-{TRACE}-{'0' * 16}-01", None),
+        (f"00-{TRACE.upper()}-00f067aa0ba902b7-01", None),
+        (f"00-{TRACE}0-00f067aa0ba902b7-01", None),
+        (f" 00-{TRACE}-00f067aa0ba902b7-01", None),
+        (f"00-{TRACE}", None),
+        ("no", None),
+        ("", None),
+    ],
+)
+def test_a_trace_is_taken_from_a_header_of_the_right_form_alone(
+    header: str | None, trace: str | None
+) -> None:
+    assert trace_id(header) == trace
+
+
+def test_the_line_of_a_request_names_its_trace(
+    chosen: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def health() -> None:
+        return None
+
+    sent = event()
+    sent["headers"]["traceparent"] = f"00-{TRACE}-00f067aa0ba902b7-01"
+    operation(health, status=204)(sent, None)
+    assert lines(capsys)[0]["trace_id"] == TRACE
+
+
+# ------------------------------------------------------------------------------- on Lambda
+
+
+class Context:
+    """What the runtime of Lambda hands over beside the event."""
+
+    function_name = "trinity-get_me"
+    aws_request_id = "8476a536-e9f4-11e8-9739-2dfe598c3fcd"
+
+
+class Metered(Services):
+    """Services whose table has cost so much."""
+
+    billed = Units()
+
+    def _units(self) -> Units:
+        return self.billed
+
+
+@pytest.fixture
+def metered(monkeypatch: pytest.MonkeyPatch) -> Metered:
+    chosen = Metered(Settings())
+    monkeypatch.setattr(bootstrap, "_services", chosen)
+    monkeypatch.setattr(telemetry, "_cold", True)
+    return chosen
+
+
+def metrics(line: dict[str, Any]) -> dict[str, tuple[float, str]]:
+    """Return what CloudWatch would extract from a line, by the rules of the format."""
+    [directive] = line["_aws"]["CloudWatchMetrics"]
+    assert abs(line["_aws"]["Timestamp"] - telemetry.time.time() * 1000) < 60_000
+    assert directive["Namespace"] == "Trinity"
+    assert directive["Dimensions"] == [["operation"]]
+    assert isinstance(line["operation"], str)
+    found = {
+        metric["Name"]: (line[metric["Name"]], metric["Unit"]) for metric in directive["Metrics"]
+    }
+    assert all(type(value) in (int, float) for value, _ in found.values())
+    return found
+
+
+def test_on_lambda_the_line_of_a_request_holds_its_metrics(
+    metered: Metered, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trace = "1-5759e988-bd862e3fe1be46a994272793"
+    monkeypatch.setenv("_X_AMZN_TRACE_ID", f"Root={trace};Parent=53995c3f42cd8ad8;Sampled=1")
+
+    def get_me() -> None:
+        metered.billed = Units(metered.billed.read + 0.5, metered.billed.write + 1)
+
+    function = operation(get_me, status=204)
+    function(event(), Context())
+    function(event(), Context())
+    first, second = lines(capsys)
+    assert first["function_name"] == Context.function_name
+    assert first["function_request_id"] == Context.aws_request_id
+    assert first["xray_trace_id"] == trace
+    assert (first["cold_start"], second["cold_start"]) == (True, False)
+    duration = (first["duration_ms"], "Milliseconds")
+    assert metrics(first) == {
+        "duration_ms": duration,
+        "errors": (0, "Count"),
+        "cold_starts": (1, "Count"),
+        "read_units": (0.5, "Count"),
+        "write_units": (1, "Count"),
+    }
+    assert metrics(second).keys() == metrics(first).keys() - {"cold_starts"}
+    assert (second["read_units"], second["write_units"]) == (0.5, 1)
+
+
+def test_what_other_functions_have_cost_before_is_not_counted(
+    metered: Metered, capsys: pytest.CaptureFixture[str]
+) -> None:
+    metered.billed = Units(7, 7)
+
+    def health() -> None:
+        return None
+
+    operation(health, status=204)(event(), Context())
+    assert "read_units" not in metrics(lines(capsys)[0])
+
+
+@pytest.mark.parametrize(
+    ("happens", "counted"), [(_fine, 0), (_refused, 0), (_down, 1), (_broken, 1)]
+)
+def test_only_what_the_service_is_to_blame_for_counts_as_an_error(
+    happens: Callable[[], None],
+    counted: int,
+    metered: Metered,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def get_me() -> None:
+        happens()
+
+    operation(get_me, status=204)(event(), Context())
+    [line] = lines(capsys)
+    assert metrics(line)["errors"] == (counted, "Count")
+
+
+def records(number: int) -> dict[str, Any]:
+    data = {"Keys": {"PK": {"S": "a"}, "SK": {"S": "b"}}, "ApproximateCreationDateTime": 1}
+    return {"Records": [{"dynamodb": data | {"SequenceNumber": str(n)}} for n in range(number)]}
+
+
+def test_on_lambda_a_batch_of_changes_is_one_line_and_elsewhere_none(
+    metered: Metered, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def publish(changes: list[Change]) -> None:
+        if len(changes) > 2:
+            raise ValueError("too much")
+
+    function = consumer(publish)
+    function(records(2), None)
+    assert lines(capsys) == []
+    function(records(2), Context())
+    [line] = lines(capsys)
+    assert (line["message"], line["changes"], line["errors"]) == ("ok", 2, 0)
+    with pytest.raises(ValueError, match="too much"):
+        function(records(3), Context())
+    [line] = lines(capsys)
+    assert (line["message"], line["changes"], line["errors"]) == ("failed", 3, 1)
+    assert "too much" in line["stack_trace"]

@@ -1,14 +1,16 @@
 """Lambda functions that work off queues."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from tests.fakes import NOON, World
 from trinity import bootstrap
-from trinity.common.telemetry import Log
+from trinity.common.telemetry import Log, Reporter, Units
 from trinity.domain.domain_events import DomainEvent, MemberLeft, UnknownEvent
 from trinity.domain.ids import RoomId, UserId
 from trinity.embedded.queues import sqs_event
@@ -40,10 +42,13 @@ class Office:
         self.log = Log("error")
         self.ids = self.world.ids
 
-    def work(self, use_case: Callable[..., None]) -> Any:
+    def reporter(self, operation: str) -> Reporter:
+        return Reporter(self.log, operation, namespace="Trinity", units=Units)
+
+    def work(self, use_case: Callable[..., None], context: object = None) -> Any:
         """Hand over what is there."""
         event = sqs_event("notify", self.queues.receive("notify"))
-        return bootstrap.worker(use_case)(event, None)
+        return bootstrap.worker(use_case)(event, context)
 
 
 @pytest.fixture
@@ -142,3 +147,16 @@ def test_a_message_that_cannot_be_put_off_comes_again_after_the_visibility_time(
     office.bus.publish([left(1), left(2)])
     assert len(office.work(fail)["batchItemFailures"]) == 2
     assert office.queues.hidden_for_s("notify") == QUEUE.visibility_s
+
+
+@pytest.mark.parametrize("context", [None, SimpleNamespace(function_name="f", aws_request_id="r")])
+def test_a_message_is_one_line_of_the_log_and_holds_metrics_on_lambda(
+    context: object, office: Office, capsys: pytest.CaptureFixture[str]
+) -> None:
+    office.bus.publish([left(1)])
+    office.work(fail, context)
+    [line] = [json.loads(text) for text in capsys.readouterr().out.splitlines()]
+    assert (line["operation"], line["message"]) == ("fail", "failed")
+    assert len(line["messages"]) == 1
+    assert ("_aws" in line) == (context is not None)
+    assert line.get("errors") == (1 if context is not None else None)

@@ -51,8 +51,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = "on"
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
-        Meta(description="`info` writes one line per request; `warning` only what needs a look."),
+        Meta(
+            description="`info` writes one line per request; `warning` only what needs a look. On"
+            " AWS the line of a request also holds its metrics."
+        ),
     ] = "info"
+    metrics_namespace: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            description="On AWS: the namespace of metrics in CloudWatch; stages of one account"
+            " need one each.",
+        ),
+    ] = "Trinity"
     tmdb_token: Annotated[
         str,
         Meta(

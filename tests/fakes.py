@@ -34,7 +34,7 @@ from trinity.infrastructure.memory.cache import MemoryCache
 from trinity.infrastructure.sqlite.bus import SqliteBus
 from trinity.infrastructure.sqlite.queues import SqliteQueues
 from trinity.infrastructure.sqlite.store import SqliteStore
-from trinity.ports import Cache, Table, TitlePage
+from trinity.ports import Cache, Mail, Table, TitlePage
 from trinity.store import users
 from trinity.topology import FUNCTIONS, QUEUES, Stream
 
@@ -143,10 +143,10 @@ class Outbox:
     """A mailer that keeps what it was given."""
 
     def __init__(self) -> None:
-        self.mails: list[tuple[str, str, str]] = []
+        self.mails: list[Mail] = []
 
-    def send(self, *, to: str, subject: str, text: str) -> None:
-        self.mails.append((to, subject, text))
+    def send(self, mail: Mail) -> None:
+        self.mails.append(mail)
 
 
 class FakeKey:

@@ -187,9 +187,17 @@ class Services:
     @property
     def mailer(self) -> "Mailer":
         """See `Mailer`."""
-        from trinity.infrastructure.filesystem.mailer import FileMailer
 
-        return self._once("mailer", lambda: FileMailer(self.settings.data / "mailbox", self.log))
+        def build() -> "Mailer":
+            if self.settings.smtp_url:
+                from trinity.infrastructure.mail.smtp import SmtpMailer
+
+                return SmtpMailer(self.settings.smtp_url, self.settings.sender)
+            from trinity.infrastructure.filesystem.mailer import FileMailer
+
+            return FileMailer(self.settings.data / "mailbox", self.settings.sender, self.log)
+
+        return self._once("mailer", build)
 
     @property
     def keys(self) -> "SigningKeys":

@@ -423,11 +423,46 @@ class Catalogue(Protocol):
         ...
 
 
-class Mailer(Protocol):
-    """Sends plain-text mail."""
+class Refused(Exception):
+    """The other side does not take this message, now or later: sending it again is of no use.
 
-    def send(self, *, to: str, subject: str, text: str) -> None:
-        """Hand one message over for delivery."""
+    Its text names no address and no endpoint, so that it may go into the log.
+    """
+
+
+class Mail(msgspec.Struct, frozen=True, kw_only=True):
+    """A mail to one person.
+
+    Attributes:
+        to: an e-mail address.
+        subject: one line.
+        text: what it says.
+        html: the same for those who like it formatted; "" for none.
+        unsubscribe_url: where one POST ends mails of this kind (RFC 8058); "" for a mail that
+            somebody asked for.
+        id: the same for a mail that is sent again; "" for a new one.
+    """
+
+    to: str
+    subject: str
+    text: str
+    html: str = ""
+    unsubscribe_url: str = ""
+    id: str = ""
+
+
+class Mailer(Protocol):
+    """Sends mail."""
+
+    def send(self, mail: Mail) -> None:
+        """Hand one mail over for delivery.
+
+        Raises:
+            ValueError: a header would hold a line feed.
+            Refused: it will never be taken, its address is unknown for example.
+            Unavailable: it was not taken now, or that cannot be known; sending it again is all
+                right.
+        """
         ...
 
 

@@ -1,24 +1,27 @@
-"""The contract of the `Mailer` port, for every adapter, and what lies in the mailbox folder."""
+"""The contract of the `Mailer` port, for every adapter, and what is particular to each."""
 
 import email.utils
 import stat
 import time
-from collections.abc import Callable
+import traceback
+from collections.abc import Iterator
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from tests.smtp import SmtpServer, authority, smtp_server
 from trinity.common.telemetry import Log
 from trinity.domain import errors
 from trinity.domain.users import clean_email
 from trinity.infrastructure.filesystem import atomic
 from trinity.infrastructure.filesystem.mailer import FileMailer
-from trinity.ports import Mailer
+from trinity.infrastructure.mail.smtp import SmtpMailer
+from trinity.ports import Mail, Mailer, Refused, Unavailable
 
 LONG = "A line that is much longer than the 998 characters that RFC 5322 allows. " * 40
 
@@ -34,44 +37,72 @@ class Lines(Log):
         self.lines.append({"level": level, "message": message, **fields})
 
 
+class Box(Protocol):
+    """A mailer, and where its mail ends up."""
+
+    mailer: Mailer
+
+    def messages(self) -> list[EmailMessage]: ...
+
+
 class FileBox:
-    """The mailbox folder, and what is in it."""
+    """The mailbox folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "mailbox"
         self.log = Lines()
-        self.mailer: Mailer = FileMailer(self.folder, self.log)
+        self.mailer: Mailer = FileMailer(self.folder, SENDER, self.log)
 
     def messages(self) -> list[EmailMessage]:
         read = [path.read_bytes() for path in sorted(self.folder.iterdir())]
         return [message_from_bytes(raw, policy=policy.default) for raw in read]  # type: ignore[misc]
 
 
-BOXES: dict[str, Callable[[Path], FileBox]] = {"filesystem": FileBox}
+class SmtpBox:
+    """A mail server."""
+
+    def __init__(self, server: SmtpServer) -> None:
+        self.server = server
+        self.mailer: Mailer = SmtpMailer(f"smtp+plain://127.0.0.1:{server.port}", SENDER)
+
+    def messages(self) -> list[EmailMessage]:
+        return [arrived.message for arrived in self.server.arrived]
 
 
-@pytest.fixture(params=BOXES)
-def box(request: pytest.FixtureRequest, tmp_path: Path) -> FileBox:
+SENDER = "Trinity <trinity@films.example>"
+
+
+@pytest.fixture(params=["filesystem", "smtp"])
+def box(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Box]:
     """A mailer of each adapter, and where its mail ends up."""
-    return BOXES[request.param](tmp_path)
+    if request.param == "filesystem":
+        yield FileBox(tmp_path)
+    else:
+        with smtp_server() as server:
+            yield SmtpBox(server)
 
 
-def send(box: FileBox, **parts: str) -> EmailMessage:
+def a_mail(**parts: str) -> Mail:
+    return Mail(**{"to": "ana@example.org", "subject": "Hello", "text": "How are you?\n"} | parts)
+
+
+def send(box: Box, **parts: str) -> EmailMessage:
     """Send one message and return what arrives."""
-    mail = {"to": "ana@example.org", "subject": "Hello", "text": "How are you?\n"} | parts
-    before = len(box.messages())
-    box.mailer.send(**mail)
-    assert len(box.messages()) == before + 1
-    return box.messages()[-1] if before == 0 else box.messages()[before]
+    before = {message["Message-ID"] for message in box.messages()}
+    box.mailer.send(a_mail(**parts))
+    [arrived] = [m for m in box.messages() if m["Message-ID"] not in before]
+    return arrived
 
 
-def test_a_message_arrives_with_all_that_a_mail_program_wants(box: FileBox) -> None:
+def test_a_message_arrives_with_all_that_a_mail_program_wants(box: Box) -> None:
     message = send(box)
     assert message["To"] == "ana@example.org"
     assert message["Subject"] == "Hello"
     assert message.get_content() == "How are you?\n"
     assert message.get_content_type() == "text/plain"
-    assert "@" in message["From"]
+    assert message["From"] == SENDER
+    assert message["Auto-Submitted"] == "auto-generated"
+    assert "List-Unsubscribe" not in message
     assert abs(email.utils.parsedate_to_datetime(message["Date"]).timestamp() - time.time()) < 60
     assert message["Message-ID"].startswith("<")
     assert message.defects == []
@@ -88,13 +119,13 @@ def test_a_message_arrives_with_all_that_a_mail_program_wants(box: FileBox) -> N
         "Bcc: eve@x.org\n",
     ],
 )
-def test_a_text_arrives_as_it_was_written(box: FileBox, text: str) -> None:
+def test_a_text_arrives_as_it_was_written(box: Box, text: str) -> None:
     arrived = send(box, text=text).get_content()
     assert arrived.rstrip("\n") == text.rstrip("\n")
 
 
 @pytest.mark.parametrize("subject", ["Grüße", "映画の夜", "🎬🍿", "a" * 500, "=?utf-8?q?no?="])
-def test_a_subject_arrives_as_it_was_written(box: FileBox, subject: str) -> None:
+def test_a_subject_arrives_as_it_was_written(box: Box, subject: str) -> None:
     message = send(box, subject=subject)
     assert message["Subject"] in (subject, "no")  # what looks like an encoded word is one
     assert [name for name in message if name == "Subject"] == ["Subject"]
@@ -102,19 +133,54 @@ def test_a_subject_arrives_as_it_was_written(box: FileBox, subject: str) -> None
 
 @pytest.mark.parametrize("field", ["to", "subject"])
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\x0b", "\x0c", "\x85", "\u2028"])
-def test_no_header_can_be_smuggled_in(box: FileBox, field: str, end: str) -> None:
-    parts = {"to": "ana@example.org", "subject": "Hello", "text": "Hi"}
+def test_no_header_can_be_smuggled_in(box: Box, field: str, end: str) -> None:
+    parts = {"to": "ana@example.org", "subject": "Hello"}
     parts[field] += f"{end}Bcc: eve@example.org{end}{end}Click here"
     with pytest.raises(ValueError, match="linefeed or carriage return"):
-        box.mailer.send(**parts)
+        box.mailer.send(a_mail(**parts))
     assert box.messages() == []
 
 
-def test_two_messages_to_one_person_are_two_messages(box: FileBox) -> None:
+def test_two_messages_to_one_person_are_two_messages(box: Box) -> None:
     for _ in range(2):
-        box.mailer.send(to="ana@example.org", subject="Hello", text="Hi")
+        box.mailer.send(a_mail())
     first, second = box.messages()
     assert first["Message-ID"] != second["Message-ID"]
+
+
+def test_a_mail_that_is_sent_again_is_known_by_its_id(box: Box) -> None:
+    for _ in range(2):
+        box.mailer.send(a_mail(id="abc123"))
+    assert [message["Message-ID"] for message in box.messages()] == ["<abc123@films.example>"] * 2
+
+
+def test_a_mail_comes_as_text_and_formatted(box: Box) -> None:
+    message = send(box, text="Füße\n", html="<p>Füße</p>\n")
+    assert message.get_content_type() == "multipart/alternative"
+    kinds = [(part.get_content_type(), part.get_content()) for part in message.iter_parts()]
+    assert kinds == [("text/plain", "Füße\n"), ("text/html", "<p>Füße</p>\n")]
+
+
+def test_a_mail_can_be_unsubscribed_from_with_one_click(box: Box) -> None:
+    """RFC 8058, 3.1."""
+    message = send(box, unsubscribe_url="https://films.example/api/unsubscribe/t0ken")
+    assert message["List-Unsubscribe"] == "<https://films.example/api/unsubscribe/t0ken>"
+    assert message["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+
+
+def test_one_click_is_not_promised_without_encryption(box: Box) -> None:
+    message = send(box, unsubscribe_url="http://localhost:8000/api/unsubscribe/t0ken")
+    assert message["List-Unsubscribe"] == "<http://localhost:8000/api/unsubscribe/t0ken>"
+    assert "List-Unsubscribe-Post" not in message
+
+
+def test_a_long_link_to_unsubscribe_is_not_broken(box: Box) -> None:
+    url = "https://films.example/api/unsubscribe/" + "x" * 300
+    assert send(box, unsubscribe_url=url)["List-Unsubscribe"] == f"<{url}>"
+
+
+def test_an_address_of_any_letters_gets_its_mail(box: Box) -> None:
+    assert send(box, to="josé@exämple.org")["To"] == "josé@exämple.org"
 
 
 WORD = st.text(st.sampled_from("ab1.-_+!#$%&'*/=?^`{|}~[]üé日"), min_size=1, max_size=6)
@@ -135,7 +201,7 @@ def test_whoever_could_register_an_address_can_be_sent_mail_and_nobody_else_gets
     arrived: list[bytes] = []
     with pytest.MonkeyPatch.context() as instead:
         instead.setattr(atomic, "write", lambda _, content, mode: arrived.append(content))
-        FileMailer(tmp_path, Lines()).send(to=address, subject="Hello", text="Hi")
+        FileMailer(tmp_path, SENDER, Lines()).send(a_mail(to=address))
     [message] = [message_from_bytes(raw, policy=policy.default) for raw in arrived]
     assert str(message["To"]) == address
 
@@ -160,3 +226,122 @@ def test_the_log_tells_where_a_message_lies_and_nothing_of_what_is_in_it(tmp_pat
     assert line["file"] == str(path)
     for secret in ("zoe", "Confidential", "token-1234"):
         assert secret not in str(line)
+
+
+# ------------------------------------------------------------------------------------ by SMTP alone
+
+
+def test_a_mail_is_seven_bit_and_in_lines_that_every_server_takes() -> None:
+    with smtp_server() as server:
+        send(SmtpBox(server), subject="Grüße 🎬", text=LONG + "ü", html=f"<p>{LONG}ü</p>")
+        [arrived] = server.arrived
+        assert arrived.content.isascii()
+        assert max(map(len, arrived.content.split(b"\r\n"))) <= 998
+        assert b"\n" not in arrived.content.replace(b"\r\n", b"")
+        assert (arrived.sender, arrived.recipients) == (
+            "trinity@films.example",
+            ["ana@example.org"],
+        )
+
+
+@pytest.mark.parametrize("implicit", [True, False], ids=["smtps", "starttls"])
+def test_password_and_mail_are_sent_encrypted(implicit: bool, tmp_path: Path) -> None:
+    trust = authority(tmp_path)
+    scheme = "smtps" if implicit else "smtp"
+    account = ("me@films.example", "pass:word/?")
+    with smtp_server(tls=trust.server, implicit=implicit, account=account) as server:
+        url = f"{scheme}://me%40films.example:pass%3Aword%2F%3F@localhost:{server.port}"
+        SmtpMailer(url, SENDER, tls=trust.client).send(a_mail())
+        [arrived] = server.arrived
+        assert arrived.user == "me@films.example"
+        assert implicit or arrived.encrypted  # aiosmtpd notes STARTTLS alone
+
+
+@pytest.mark.parametrize("scheme", ["smtp", "smtps"])
+def test_nothing_is_said_to_a_server_that_cannot_prove_who_it_is(
+    scheme: str, tmp_path: Path
+) -> None:
+    trust = authority(tmp_path)
+    account = ("me", "secret")
+    with smtp_server(tls=trust.server, implicit=scheme == "smtps", account=account) as server:
+        mailer = SmtpMailer(f"{scheme}://me:secret@localhost:{server.port}", SENDER)
+        with pytest.raises(Unavailable, match="SSLCertVerificationError"):
+            mailer.send(a_mail())
+        assert server.arrived == []
+
+
+def test_a_server_that_does_not_turn_to_tls_is_told_nothing() -> None:
+    with smtp_server(account=("me", "secret")) as server:
+        with pytest.raises(Unavailable):
+            SmtpMailer(f"smtp://me:secret@127.0.0.1:{server.port}", SENDER).send(a_mail())
+        assert server.arrived == []
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "meaning"),
+    [
+        ("RCPT", 550, Refused),
+        ("RCPT", 553, Refused),
+        ("DATA", 554, Refused),
+        ("RCPT", 450, Unavailable),
+        ("RCPT", 452, Unavailable),
+        ("DATA", 451, Unavailable),
+        ("MAIL", 450, Unavailable),
+        ("MAIL", 550, Unavailable),  # it is our sender that is not welcome
+    ],
+)
+def test_what_is_final_is_told_from_what_may_pass(
+    command: str, code: int, meaning: type[Exception]
+) -> None:
+    with smtp_server() as server:
+        box = SmtpBox(server)
+        server.answers = [(command, code)]
+        with pytest.raises(meaning) as refused:
+            box.mailer.send(a_mail())
+        assert str(code) in str(refused.value)
+        assert "ana" not in _all_of(refused.value)
+        box.mailer.send(a_mail())
+        assert len(server.arrived) == 1
+
+
+def test_a_wrong_password_is_ours_to_mend_and_no_mail_is_given_up(tmp_path: Path) -> None:
+    with smtp_server(account=("me", "secret")) as server:
+        mailer = SmtpMailer(f"smtp+plain://me:wr0ng@127.0.0.1:{server.port}", SENDER)
+        with pytest.raises(Unavailable) as refused:
+            mailer.send(a_mail())
+        assert "535" in str(refused.value)
+        assert "wr0ng" not in _all_of(refused.value)
+
+
+def test_a_password_that_cannot_be_sent_is_told_by_kind() -> None:
+    with smtp_server(account=("me", "sécret")) as server:
+        mailer = SmtpMailer(f"smtp+plain://me:s%C3%A9cret@127.0.0.1:{server.port}", SENDER)
+        with pytest.raises(Unavailable, match="UnicodeEncodeError"):
+            mailer.send(a_mail())
+
+
+def test_a_server_that_is_not_there_is_unavailable() -> None:
+    with smtp_server() as server:
+        port = server.port
+    with pytest.raises(Unavailable, match="ConnectionRefusedError"):
+        SmtpMailer(f"smtp+plain://127.0.0.1:{port}", SENDER).send(a_mail())
+
+
+def test_an_outcome_that_is_not_known_counts_as_not_sent() -> None:
+    with smtp_server() as server:
+        server.drop_at_data = True
+        with pytest.raises(Unavailable):
+            SmtpBox(server).mailer.send(a_mail(id="abc"))
+        assert len(server.arrived) == 1
+
+
+def test_an_address_that_the_server_cannot_write_is_refused() -> None:
+    with smtp_server(any_letters=False) as server:
+        with pytest.raises(Refused):
+            SmtpBox(server).mailer.send(a_mail(to="josé@exämple.org"))
+        assert server.arrived == []
+
+
+def _all_of(error: BaseException) -> str:
+    """Return what the log would say of an error."""
+    return "".join(traceback.format_exception(error))

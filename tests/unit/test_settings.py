@@ -24,6 +24,8 @@ GIVEN: dict[str, tuple[str, Any]] = {
     "graphql_introspection": ("off", "off"),
     "tmdb_token": ("secret", "secret"),
     "tmdb_url": ("http://localhost:1", "http://localhost:1"),
+    "smtp_url": ("smtps://me:secret@mail.example.org", "smtps://me:secret@mail.example.org"),
+    "mail_from": ("Films <films@example.org>", "Films <films@example.org>"),
     "table_name": ("trinity-prod", "trinity-prod"),
     "bucket_name": ("trinity-prod-decks", "trinity-prod-decks"),
 }
@@ -74,6 +76,12 @@ def test_a_variable_sets_its_field_and_no_other(field: Any) -> None:
         ("RATE_LIMITS", "false"),
         ("LOG_LEVEL", "trace"),
         ("LOG_LEVEL", ""),
+        ("SMTP_URL", "mail.example.org"),
+        ("SMTP_URL", "http://mail.example.org"),
+        ("SMTP_URL", "smtp://mail.example.org/inbox"),
+        ("SMTP_URL", "smtp://"),
+        ("MAIL_FROM", "Trinity"),
+        ("MAIL_FROM", "a@example.org\r\nBcc: b@example.org"),
     ],
 )
 def test_a_value_that_makes_no_sense_is_refused_by_the_name_of_its_variable(
@@ -107,6 +115,9 @@ def test_a_refusal_does_not_repeat_a_secret() -> None:
     with pytest.raises(InvalidSettings) as refused:
         from_environment({"TRINITY_TMDB_TOKEN": "hush", "TRINITY_PORT": "x"})
     assert "hush" not in str(refused.value)
+    with pytest.raises(InvalidSettings) as refused:
+        from_environment({"TRINITY_SMTP_URL": "smtp://me:hush@mail.example.org/"})
+    assert "hush" not in str(refused.value)
 
 
 def test_variables_that_are_no_settings_are_all_named() -> None:
@@ -121,6 +132,23 @@ def test_tokens_are_issued_by_the_public_url_or_else_by_this_machine() -> None:
     assert Settings(public_url="https://films.example.org/").issuer == "https://films.example.org"
     assert Settings().issuer == "http://localhost:8000"
     assert Settings(port=0).at_port(4321).issuer == "http://localhost:4321"
+
+
+@pytest.mark.parametrize(
+    ("settings", "sender"),
+    [
+        (Settings(), "Trinity <trinity@localhost>"),
+        (
+            Settings(public_url="https://films.example.org:8443/x"),
+            "Trinity <trinity@films.example.org>",
+        ),
+        (Settings(public_url="https://a.example", mail_from="b@c.example"), "b@c.example"),
+    ],
+)
+def test_mails_come_from_whom_the_settings_name_or_else_from_the_public_host(
+    settings: Settings, sender: str
+) -> None:
+    assert settings.sender == sender
 
 
 def test_taking_a_port_changes_nothing_else() -> None:

@@ -74,6 +74,24 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     tmdb_url: Annotated[
         str, Meta(description="Where that API is; only worth changing for a proxy or a test.")
     ] = "https://api.themoviedb.org/3"
+    smtp_url: Annotated[
+        str,
+        Meta(
+            pattern=r"^((smtps?|smtp\+plain)://[^\s/?#]+)?$",
+            description="Server that takes our mails, like `smtp://user:password@mail.example.org`:"
+            " `smtp` turns to TLS by STARTTLS (port 587), `smtps` begins with it (465),"
+            " `smtp+plain` does without (25). Empty: mails are files in `mailbox` below"
+            " `TRINITY_DATA`.",
+        ),
+    ] = ""
+    mail_from: Annotated[
+        str,
+        Meta(
+            pattern=r"^([^\r\n]*[^\s@]@[^\s@]+)?$",
+            description="Whom mails come from, like `Trinity <trinity@example.org>`. Empty:"
+            " `trinity` at the host of `TRINITY_PUBLIC_URL`.",
+        ),
+    ] = ""
     table_name: Annotated[
         str,
         Meta(
@@ -91,6 +109,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def issuer(self) -> str:
         """The `iss` of access tokens, and where its discovery document is found."""
         return self.public_url.rstrip("/") or f"http://localhost:{self.port}"
+
+    @property
+    def sender(self) -> str:
+        """Whom mails come from."""
+        host = self.issuer.partition("://")[2].partition("/")[0].rpartition("@")[2]
+        return self.mail_from or f"Trinity <trinity@{host.partition(':')[0]}>"
 
     def at_port(self, port: int) -> "Settings":
         """Return the same settings with the port that was really taken."""

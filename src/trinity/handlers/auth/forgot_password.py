@@ -10,7 +10,7 @@ from trinity.common.requests import Origin, Request
 from trinity.common.settings import Settings
 from trinity.domain import errors
 from trinity.domain.users import clean_email
-from trinity.ports import Clock, Ids, Mailer, Table
+from trinity.ports import Clock, Ids, Mail, Mailer, Table
 from trinity.store import sessions, users
 
 
@@ -49,13 +49,15 @@ def forgot_password(
         return
     token = sessions.start_reset(table, ids, user.id, clock.now(), epoch=user.epoch)
     mailer.send(
-        to=email,
-        subject="Set a new password for Trinity",
-        text=(
-            f"Hello {user.name},\n\nset a new password here within an hour:\n\n"
-            f"{settings.issuer}/#reset={token}\n\n"
-            "If you did not ask for this, do nothing: your password stays as it is.\n"
-        ),
+        Mail(
+            to=email,
+            subject="Set a new password for Trinity",
+            text=(
+                f"Hello {user.name},\n\nset a new password here within an hour:\n\n"
+                f"{settings.issuer}/#reset={token}\n\n"
+                "If you did not ask for this, do nothing: your password stays as it is.\n"
+            ),
+        )
     )
 
 

@@ -1,0 +1,1 @@
+"""E-mail: how a message is composed, and SMTP."""

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         Clock,
         Ids,
         Mailer,
+        Queues,
         Secrets,
         SigningKeys,
         Table,
@@ -110,20 +111,43 @@ class Services:
         return self._once("account", lambda: Account(self._environment))
 
     @property
-    def queues(self) -> "SqliteQueues":
-        """See `Queues`."""
+    def store_queues(self) -> "SqliteQueues":
+        """The queues in the SQLite file, for what only the embedded host does with them."""
         from trinity.infrastructure.sqlite.queues import SqliteQueues
         from trinity.topology import QUEUES
 
-        return self._once("queues", lambda: SqliteQueues(self.store, QUEUES, self.clock))
+        return self._once("store_queues", lambda: SqliteQueues(self.store, QUEUES, self.clock))
+
+    @property
+    def queues(self) -> "Queues":
+        """See `Queues`."""
+        if not self.settings.queue_prefix:
+            return self.store_queues
+
+        def build() -> "Queues":
+            from trinity.infrastructure.aws.client import SQS
+            from trinity.infrastructure.messaging.sqs import SqsQueues
+
+            return SqsQueues(self._account.client(SQS), self.settings.queue_prefix)
+
+        return self._once("queues", build)
 
     @property
     def bus(self) -> "Bus":
         """See `Bus`."""
-        from trinity.infrastructure.sqlite.bus import SqliteBus
-        from trinity.topology import QUEUES
 
-        return self._once("bus", lambda: SqliteBus(self.queues, QUEUES))
+        def build() -> "Bus":
+            if self.settings.bus_name:
+                from trinity.infrastructure.aws.client import EVENTBRIDGE
+                from trinity.infrastructure.messaging.eventbridge import EventBridgeBus
+
+                return EventBridgeBus(self._account.client(EVENTBRIDGE), self.settings.bus_name)
+            from trinity.infrastructure.sqlite.bus import SqliteBus
+            from trinity.topology import QUEUES
+
+            return SqliteBus(self.store_queues, QUEUES)
+
+        return self._once("bus", build)
 
     @property
     def cache(self) -> "Cache":
@@ -458,9 +482,11 @@ class Worker:
 
         attempt = int(record["attributes"]["ApproximateReceiveCount"]) - 1
         delay_s = full_jitter(attempt, base=_FIRST_WAIT_S, cap=_LONGEST_WAIT_S, chance=chance)
-        queue = record["eventSourceARN"].rpartition(":")[2]
+        name = record["eventSourceARN"].rpartition(":")[2]
         try:
-            services().queues.retry_later(queue, record["receiptHandle"], delay_s=round(delay_s))
+            chosen = services()
+            queue = name.removeprefix(chosen.settings.queue_prefix)
+            chosen.queues.retry_later(queue, record["receiptHandle"], delay_s=round(delay_s))
         except Exception as error:  # noqa: BLE001  (then it comes again after the visibility time)
             self._log.exception("could not put a message off", error, operation=self.name)
 

@@ -324,6 +324,12 @@ class Bus(Protocol):
         ...
 
 
+MOST_MESSAGES = 10
+"""That are taken at once."""
+LONGEST_DELAY_S = 12 * 3600
+"""By which a message is put off."""
+
+
 class Message(NamedTuple):
     """A message that was taken from a queue.
 
@@ -364,7 +370,12 @@ class Queues(Protocol):
         ...
 
     def receive(self, queue: str, limit: int = 10) -> list[Message]:
-        """Take up to `limit` messages, 1 to 10, and hide them from others for a while."""
+        """Take messages and hide them from others for a while.
+
+        Args:
+            queue: which one.
+            limit: at most so many, 1 to 10.
+        """
         ...
 
     def delete(self, queue: str, receipts: Sequence[str]) -> None:
@@ -374,7 +385,12 @@ class Queues(Protocol):
     def retry_later(self, queue: str, receipt: str, *, delay_s: int) -> None:
         """Let a message come again in so many seconds instead of after the visibility time.
 
-        At most 12 hours. An old receipt does nothing.
+        An old receipt does nothing.
+
+        Args:
+            queue: where it is.
+            receipt: of its taking.
+            delay_s: 0 to 12 hours.
         """
         ...
 

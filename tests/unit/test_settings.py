@@ -28,6 +28,8 @@ GIVEN: dict[str, tuple[str, Any]] = {
     "mail_from": ("Films <films@example.org>", "Films <films@example.org>"),
     "table_name": ("trinity-prod", "trinity-prod"),
     "bucket_name": ("trinity-prod-decks", "trinity-prod-decks"),
+    "bus_name": ("trinity-prod", "trinity-prod"),
+    "queue_prefix": ("trinity-prod-", "trinity-prod-"),
 }
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from tests.fakes import NOON, World
 from trinity import bootstrap
+from trinity.common.settings import Settings
 from trinity.common.telemetry import Log, Reporter, Units
 from trinity.domain.domain_events import DomainEvent, MemberLeft, UnknownEvent
 from trinity.domain.ids import RoomId, UserId
@@ -41,6 +42,7 @@ class Office:
         self.bus = SqliteBus(self.queues, [QUEUE])
         self.log = Log("error")
         self.ids = self.world.ids
+        self.settings = self.world.settings
 
     def reporter(self, operation: str) -> Reporter:
         return Reporter(self.log, operation, namespace="Trinity", units=Units)
@@ -160,3 +162,11 @@ def test_a_message_is_one_line_of_the_log_and_holds_metrics_on_lambda(
     assert len(line["messages"]) == 1
     assert ("_aws" in line) == (context is not None)
     assert line.get("errors") == (1 if context is not None else None)
+
+
+def test_on_aws_the_name_of_a_queue_in_an_event_has_a_prefix(office: Office) -> None:
+    office.settings = Settings(queue_prefix="trinity-prod-")
+    office.bus.publish([left(1)])
+    taken = sqs_event("trinity-prod-notify", office.queues.receive("notify"))
+    bootstrap.worker(fail)(taken, None)
+    assert office.queues.hidden_for_s("notify") <= 5

@@ -104,6 +104,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         str,
         Meta(description="On AWS: the S3 bucket of decks. Empty: files in `TRINITY_DATA`."),
     ] = ""
+    bus_name: Annotated[
+        str,
+        Meta(description="On AWS: the EventBridge bus. Empty: straight into the queues."),
+    ] = ""
+    queue_prefix: Annotated[
+        str,
+        Meta(
+            description="On AWS: what the names of the SQS queues begin with, like `trinity-prod-`."
+            " Empty: queues in SQLite in `TRINITY_DATA`."
+        ),
+    ] = ""
 
     @property
     def issuer(self) -> str:

@@ -118,14 +118,14 @@ def serve(services: Services, announce: Callable[[str, int], None]) -> None:
         return endpoint
 
     app = App(Router(FUNCTIONS), events, handlers, StaticFiles(), store, log, graphql, realtime)
-    services.queues.release()  # the data is ours alone: whoever held a message is no more
+    services.store_queues.release()  # the data is ours alone: whoever held a message is no more
     pumps: list[StreamPump | QueuePump | Housekeeper] = [
         StreamPump(store, function, stream, handlers[function.name], log)
         for function in FUNCTIONS
         for stream in function.streams
     ]
     pumps += [
-        QueuePump(services.queues, function, function.queue, handlers[function.name], log)
+        QueuePump(services.store_queues, function, function.queue, handlers[function.name], log)
         for function in FUNCTIONS
         if function.queue is not None
     ]

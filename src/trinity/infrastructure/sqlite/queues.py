@@ -11,10 +11,9 @@ from typing import NamedTuple
 
 from trinity.domain.ids import Millis
 from trinity.infrastructure.sqlite.store import SqliteStore, Transaction
-from trinity.ports import Clock, Message
+from trinity.ports import LONGEST_DELAY_S, MOST_MESSAGES, Clock, Message
 from trinity.topology import Queue
 
-_MOST_AT_ONCE = 10
 _DEAD_VISIBILITY_S = 30
 
 _SEND = (
@@ -114,10 +113,10 @@ class SqliteQueues:
 
         self._store.write(job)
 
-    def receive(self, queue: str, limit: int = _MOST_AT_ONCE) -> list[Message]:
+    def receive(self, queue: str, limit: int = MOST_MESSAGES) -> list[Message]:
         """See `Queues.receive`."""
-        if not 1 <= limit <= _MOST_AT_ONCE:
-            raise ValueError(f"1 to {_MOST_AT_ONCE} messages are taken at once")
+        if not 1 <= limit <= MOST_MESSAGES:
+            raise ValueError(f"1 to {MOST_MESSAGES} messages are taken at once")
         return self.take(queue, limit).messages
 
     def take(self, queue: str, limit: int) -> Taken:
@@ -157,6 +156,8 @@ class SqliteQueues:
 
     def retry_later(self, queue: str, receipt: str, *, delay_s: int) -> None:
         """See `Queues.retry_later`."""
+        if not 0 <= delay_s <= LONGEST_DELAY_S:
+            raise ValueError(f"a message is put off for 0 to {LONGEST_DELAY_S} seconds")
         until = self._clock.now() + delay_s * 1000
         given = {"queue": self._known(queue), "until": until, **_sql([receipt])}
 

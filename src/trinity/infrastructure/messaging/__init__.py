@@ -1,0 +1,1 @@
+"""Adapters for EventBridge and SQS."""

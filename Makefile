@@ -4,7 +4,7 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help run demo test check fix docs catalogue bench lock clean
+.PHONY: help run demo test check fix docs catalogue artefacts bench lock clean
 
 help: ## say what there is
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -52,6 +52,9 @@ catalogue: $(VENV)/dev.stamp ## build the shipped list of films anew
 	$(BIN)/python -m pip install -q --require-hashes -r requirements/catalogue.lock
 	$(BIN)/python tools/build_catalogue.py
 
+artefacts: $(VENV)/run.stamp ## build what Lambda gets: a zip for each function, and layers
+	$(BIN)/python -m deploy.artefacts
+
 bench: $(VENV)/dev.stamp ## measure, beside PocketBase
 	@(command -v wrk && command -v strace) >/dev/null || (apt-get -qq update && apt-get -qq install -y wrk strace >/dev/null)
 	$(BIN)/python -m pip install -q --require-hashes -r requirements/bench.lock
@@ -62,4 +65,4 @@ lock: ## renew the lock files
 	tools/lock.sh $(VENV)/uv/bin/uv
 
 clean: ## remove what can be made again; data stays
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build deploy/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -279,36 +279,60 @@ class _Front(Protocol):
     def origin(self, event: Event, public_url: str, /) -> requests.Origin: ...
 
 
-_FROM_EVENT = frozenset(("request", "caller", "origin", "return"))
+_NO_PORTS = frozenset(("request", "caller", "origin", "changes", "event", "events", "return"))
 
 
-class Operation:
+class _Function:
+    """A use case with the ports that it names.
+
+    Attributes:
+        use_case: a plain function.
+        name: of the use case and the function alike.
+    """
+
+    def __init__(self, use_case: Callable[..., Any]) -> None:
+        self.use_case = use_case
+        self.name = use_case.__name__
+        self._port_names = [name for name in use_case.__annotations__ if name not in _NO_PORTS]
+        self._ports: dict[str, Any] | None = None
+        self._report: Reporter
+        if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
+            # While it starts it has a whole processor, and nobody waits where it was provisioned.
+            self.connect()
+
+    def connect(self) -> None:
+        """Take the ports from the services of this process; no connection is opened for that."""
+        chosen = services()
+        self._report = chosen.reporter(self.name)
+        self._ports = {name: getattr(chosen, name) for name in self._port_names}
+
+
+class Operation(_Function):
     """A Lambda function of the API: takes an event, calls a use case, answers.
 
     The use case is a plain function. It may take `request` (validated fields), `caller` (who is
     signed in) and `origin` (where the request comes from); everything else it names is a port.
 
     Attributes:
-        use_case: the function.
         status: of an answer that is no error.
         tagged: whether answers carry an entity tag.
         request_type, result_type: what goes in and out, for the API description.
     """
 
     def __init__(self, use_case: Callable[..., Any], *, status: int, tagged: bool) -> None:
+        super().__init__(use_case)
         annotations = use_case.__annotations__
-        self.use_case = use_case
         self.status = status
         self.tagged = tagged
-        self.name = use_case.__name__
         self.request_type: type[Request] | None = annotations.get("request")
         self.result_type: Any = annotations["return"]
         self._takes_caller = "caller" in annotations
         self._takes_origin = "origin" in annotations
-        self._port_names = [name for name in annotations if name not in _FROM_EVENT]
-        self._ports: dict[str, Any] | None = None
-        self._report: Reporter
-        self._public_url: str
+
+    def connect(self) -> None:
+        """See `_Function.connect`."""
+        self._public_url = services().settings.public_url
+        super().connect()
 
     def __call__(self, event: Event, context: object) -> Any:
         """Answer one request, of API Gateway or of AppSync.
@@ -318,7 +342,7 @@ class Operation:
         """
         began = time.perf_counter_ns()
         if self._ports is None:
-            self._connect()
+            self.connect()
         answer = self._resolve if resolvers.is_one(event) else self._respond
         return answer(event, context, began)
 
@@ -377,12 +401,6 @@ class Operation:
             arguments["request"] = front.read(event, self.request_type)
         return arguments
 
-    def _connect(self) -> None:
-        chosen = services()
-        self._report = chosen.reporter(self.name)
-        self._public_url = chosen.settings.public_url
-        self._ports = {name: getattr(chosen, name) for name in self._port_names}
-
 
 def _told(request_id: str, headers: Mapping[str, str], user: str | None) -> dict[str, str]:
     """Return what a line of the log tells about where a request belongs."""
@@ -395,18 +413,11 @@ def _told(request_id: str, headers: Mapping[str, str], user: str | None) -> dict
     return told
 
 
-class Consumer:
+class Consumer(_Function):
     """A Lambda function that is fed by the change feed.
 
     An error goes on to whoever feeds it, who will deliver the same batch again.
     """
-
-    def __init__(self, use_case: Callable[..., None]) -> None:
-        self.use_case = use_case
-        self.name = use_case.__name__
-        self._port_names = [n for n in use_case.__annotations__ if n not in ("changes", "return")]
-        self._ports: dict[str, Any] | None = None
-        self._report: Reporter
 
     def __call__(self, event: Event, context: object) -> None:
         """Work on one batch. On Lambda it is a line of the log; elsewhere only a failure is one."""
@@ -414,12 +425,10 @@ class Consumer:
 
         began = time.perf_counter_ns()
         if self._ports is None:
-            chosen = services()
-            self._report = chosen.reporter(self.name)
-            self._ports = {name: getattr(chosen, name) for name in self._port_names}
+            self.connect()
         error: Exception | None = None
         try:
-            self.use_case(streams.changes(event), **self._ports)
+            self.use_case(streams.changes(event), **self._ports or {})
         except Exception as failure:
             error = failure
             raise
@@ -428,7 +437,7 @@ class Consumer:
                 self._report(began, context, "ok", error, changes=len(event["Records"]))
 
 
-class Worker:
+class Worker(_Function):
     """A Lambda function that works off a queue.
 
     Its use case takes `event`, and is called for each message, or `events`, and is called once for
@@ -438,22 +447,20 @@ class Worker:
     """
 
     def __init__(self, use_case: Callable[..., None]) -> None:
-        annotations = use_case.__annotations__
-        self.use_case = use_case
-        self.name = use_case.__name__
-        self._at_once = "events" in annotations
-        self._port_names = [n for n in annotations if n not in ("event", "events", "return")]
-        self._ports: dict[str, Any] | None = None
-        self._log: Log
-        self._report: Reporter
+        super().__init__(use_case)
+        self._at_once = "events" in use_case.__annotations__
+
+    def connect(self) -> None:
+        """See `_Function.connect`."""
+        chosen = services()
+        self._log = chosen.log
+        self._queues = chosen.queues
+        super().connect()
 
     def __call__(self, event: Event, context: object) -> dict[str, Any]:
         """Work on one batch, and tell which of its messages have to come again."""
         if self._ports is None:
-            chosen = services()
-            self._log = chosen.log
-            self._report = chosen.reporter(self.name)
-            self._ports = {name: getattr(chosen, name) for name in self._port_names}
+            self.connect()
         records = event["Records"]
         batches = [records] if self._at_once else [[record] for record in records]
         failed = [record for batch in batches if not self._done(batch, context) for record in batch]
@@ -484,9 +491,8 @@ class Worker:
         delay_s = full_jitter(attempt, base=_FIRST_WAIT_S, cap=_LONGEST_WAIT_S, chance=chance)
         name = record["eventSourceARN"].rpartition(":")[2]
         try:
-            chosen = services()
-            queue = name.removeprefix(chosen.settings.queue_prefix)
-            chosen.queues.retry_later(queue, record["receiptHandle"], delay_s=round(delay_s))
+            queue = name.removeprefix(services().settings.queue_prefix)
+            self._queues.retry_later(queue, record["receiptHandle"], delay_s=round(delay_s))
         except Exception as error:  # noqa: BLE001  (then it comes again after the visibility time)
             self._log.exception("could not put a message off", error, operation=self.name)
 

@@ -5,6 +5,7 @@ its films stand. Nothing is loaded before the first question, and then only the 
 it.
 """
 
+import sys
 import zlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -200,7 +201,10 @@ def _open() -> "sqlite3.Connection":
     import sqlite3
     from pathlib import Path
 
-    uri = Path(__file__).with_name("films.sqlite").as_uri()
+    # Beside this module or, for a Lambda function, in a layer, which is on the path of modules.
+    folders = (Path(__file__).parent, *map(Path, sys.path))
+    file = next(path for folder in folders if (path := folder / "films.sqlite").is_file())
+    uri = file.resolve().as_uri()
     return sqlite3.connect(f"{uri}?mode=ro&immutable=1", uri=True, check_same_thread=False)
 
 

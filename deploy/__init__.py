@@ -1,0 +1,1 @@
+"""Trinity on AWS: what each function is shipped as."""

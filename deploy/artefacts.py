@@ -1,0 +1,310 @@
+"""Builds what Lambda gets: a zip for each function and layers for what they share.
+
+`python -m deploy.artefacts` builds for AWS; `--here` for this machine's Python and processor, to
+run functions on an emulator or under a measurement. The same sources and lock file give the same
+artefacts, byte for byte. Nothing is asked of the network once the wheels of the lock file and the
+package of deploy/package-lock.json have been fetched.
+
+docs/adr/0010-one-zip-per-function.md says why it is cut so.
+"""
+
+import argparse
+import hashlib
+import platform
+import shutil
+import sys
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from deploy import bytecode, needs, wheels
+from trinity.topology import FUNCTIONS, Function
+
+ROOT = Path(__file__).parents[1]
+BUILD = ROOT / "build"
+_WHEELS = BUILD / "wheels"
+_LOCK = ROOT / "requirements" / "run.lock"
+UNPACKED_LIMIT = 250 * 1024 * 1024
+"""Of a function with its layers: AWS Lambda developer guide, "Lambda quotas"."""
+
+
+class Target(NamedTuple):
+    """What the artefacts are for.
+
+    Attributes:
+        name: of the folder that they are put in.
+        python: version of the language, `3.13`.
+        platforms: of the wheels, best first; empty: those of this machine.
+    """
+
+    name: str
+    python: str
+    platforms: tuple[str, ...] = ()
+
+
+# Lambda's Python 3.12 and later run on Amazon Linux 2023, which has glibc 2.34.
+AWS = Target(
+    "python3.13-arm64",
+    "3.13",
+    ("manylinux_2_34_aarch64", "manylinux_2_28_aarch64", "manylinux2014_aarch64"),
+)
+HERE = Target(
+    f"python{sys.version_info.major}.{sys.version_info.minor}-{platform.machine()}",
+    f"{sys.version_info.major}.{sys.version_info.minor}",
+)
+
+
+class Layer(NamedTuple):
+    """What several functions share.
+
+    Attributes:
+        libraries: import names that bring it to a function.
+        requirements: of the lock file.
+        modules: of ours that bring it to a function.
+        data: files of ours in it, by where they lie below src/.
+        without: patterns of files that nobody needs at run time.
+    """
+
+    libraries: frozenset[str] = frozenset()
+    requirements: tuple[str, ...] = ()
+    modules: frozenset[str] = frozenset()
+    data: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+
+
+_CATALOGUE = "trinity.infrastructure.catalogue"
+LAYERS: Mapping[str, Layer] = {
+    "msgspec": Layer(frozenset({"msgspec"}), ("msgspec",)),
+    "crypto": Layer(
+        frozenset({"cryptography", "argon2"}),
+        ("cryptography", "argon2-cffi", "argon2-cffi-bindings", "cffi"),
+        # Both use what cffi has built, and not cffi itself.
+        without=("cffi/*", "_cffi_src/*"),
+    ),
+    "films": Layer(
+        modules=frozenset({f"{_CATALOGUE}.embedded"}),
+        data=(
+            "trinity/infrastructure/catalogue/films.sqlite",
+            "trinity/infrastructure/catalogue/ATTRIBUTION.md",
+        ),
+    ),
+}
+_NOBODY_NEEDS = ("*.pyi", "*/py.typed", "*/tests/*", "*/__main__.py", "*.h", "*.c")
+
+WORKED_OUT: Mapping[str, tuple[str, Path]] = {
+    "trinity.openapi": ("trinity/openapi.json", ROOT / "schema" / "openapi.json"),
+}
+"""Modules that a function does not get, since what they would work out is shipped instead."""
+
+_SETTINGS: Mapping[str, str] = {
+    "AWS_REGION": "eu-west-1",
+    "TRINITY_TABLE_NAME": "trinity",
+    "TRINITY_BUCKET_NAME": "trinity",
+}
+"""What tells a function that it runs on AWS. The values do not matter: they choose adapters."""
+
+
+class Artefact(msgspec.Struct, frozen=True, kw_only=True):
+    """A zip file.
+
+    Attributes:
+        file: in the folder of the target.
+        digest: of what it holds, whatever packed it: the same content has the same digest.
+        zipped, unpacked: bytes.
+        native: holds code of the processor.
+    """
+
+    file: str
+    digest: str
+    zipped: int
+    unpacked: int
+    native: bool
+
+
+class FunctionArtefact(Artefact, frozen=True, kw_only=True):
+    """What a function is shipped as.
+
+    Attributes:
+        handler: as Lambda wants it named.
+        layers: names of its layers.
+        modules: number of modules of ours.
+    """
+
+    handler: str
+    layers: tuple[str, ...]
+    modules: int
+
+
+class Artefacts(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that was built, as artefacts.json says it too."""
+
+    python: str
+    platforms: tuple[str, ...]
+    functions: dict[str, FunctionArtefact]
+    layers: dict[str, Artefact]
+
+    def zipped(self, function: str) -> int:
+        """Return what a function and its layers weigh, in bytes."""
+        artefact = self.functions[function]
+        return artefact.zipped + sum(self.layers[layer].zipped for layer in artefact.layers)
+
+    def unpacked(self, function: str) -> int:
+        """Return what a function and its layers take when they are unpacked, in bytes."""
+        artefact = self.functions[function]
+        return artefact.unpacked + sum(self.layers[layer].unpacked for layer in artefact.layers)
+
+
+def build(target: Target, *, to: Path = BUILD) -> Artefacts:
+    """Build everything anew.
+
+    Args:
+        target: what for.
+        to: where a folder of the target's name is made.
+
+    Raises:
+        RuntimeError: something that it takes cannot be had; the message says what.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        ours, shared = Path(scratch, "ours"), Path(scratch, "shared")
+        _copy_sources(ours)
+        for name, layer in LAYERS.items():
+            _fill(shared / name / "python", layer, target, _WHEELS / target.name / name)
+        trees = [(ours, "/var/task"), *((shared / name, "/opt") for name in LAYERS)]
+        bytecode.compile_trees(trees, target.python)
+
+        out = to / target.name
+        shutil.rmtree(out, ignore_errors=True)
+        out.mkdir(parents=True)
+        built = Artefacts(
+            python=target.python,
+            platforms=target.platforms,
+            functions={f.name: _function(f, ours, target, out) for f in FUNCTIONS},
+            layers={name: _pack(_tree(shared / name), out, f"layer-{name}") for name in LAYERS},
+        )
+    encoded = msgspec.json.format(msgspec.json.encode(built))
+    (out / "artefacts.json").write_bytes(encoded + b"\n")
+    return built
+
+
+def _copy_sources(folder: Path) -> None:
+    for source in needs.SOURCES.glob("trinity/**/*.py"):
+        copy = folder / source.relative_to(needs.SOURCES)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, copy)
+
+
+def _fill(folder: Path, layer: Layer, target: Target, store: Path) -> None:
+    """Put into a folder what a layer has, before it is compiled."""
+    folder.mkdir(parents=True)
+    if layer.requirements:
+        fetched = wheels.fetch(
+            layer.requirements, _LOCK, store, python=target.python, platforms=target.platforms
+        )
+        for wheel in fetched:
+            wheels.unpack(wheel, folder)
+        for file in list(folder.rglob("*")):
+            inside = file.relative_to(folder).as_posix()
+            if any(fnmatch(inside, pattern) for pattern in (*_NOBODY_NEEDS, *layer.without)):
+                file.unlink()
+    for data in layer.data:
+        shutil.copyfile(needs.SOURCES / data, folder / Path(data).name)
+
+
+def _function(function: Function, ours: Path, target: Target, out: Path) -> FunctionArtefact:
+    needed = needs.of_function(function.module, _SETTINGS, not_into=WORKED_OUT)
+    known = frozenset[str]().union(*(layer.libraries for layer in LAYERS.values()))
+    if unknown := needed.libraries - known:
+        raise RuntimeError(
+            f"{function.name} imports {', '.join(sorted(unknown))}, which no layer has"
+        )
+    files: dict[str, Path] = {}
+    for module in needed.modules:
+        if module in WORKED_OUT:
+            inside, result = WORKED_OUT[module]
+            files[inside] = result
+            continue
+        source = needs.path_of(module)
+        assert source is not None
+        copy = ours / source.relative_to(needs.SOURCES)
+        for file in (copy, bytecode.bytecode_of(copy, target.python)):
+            files[file.relative_to(ours).as_posix()] = file
+    packed = _pack(files, out, function.name)
+    return FunctionArtefact(
+        **msgspec.structs.asdict(packed),
+        handler=f"trinity.handlers.{function.module}.handler",
+        layers=tuple(
+            name
+            for name, layer in LAYERS.items()
+            if layer.libraries & needed.libraries or layer.modules & needed.modules
+        ),
+        modules=len(needed.modules),
+    )
+
+
+def _tree(folder: Path) -> dict[str, Path]:
+    return {f.relative_to(folder).as_posix(): f for f in folder.rglob("*") if f.is_file()}
+
+
+def _pack(files: Mapping[str, Path], out: Path, name: str) -> Artefact:
+    """Write a zip that depends on nothing but names and contents of its files."""
+    digest = hashlib.sha256()
+    unpacked = 0
+    packed = out / f"{name}.zip"
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        for inside in sorted(files):
+            content = files[inside].read_bytes()
+            entry = zipfile.ZipInfo(inside, date_time=(1980, 1, 1, 0, 0, 0))
+            entry.create_system = 3  # Unix, which the rights below are of
+            entry.external_attr = 0o100644 << 16
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(entry, content)
+            digest.update(f"{inside}\0{len(content)}\0".encode() + content)
+            unpacked += len(content)
+    return Artefact(
+        file=packed.name,
+        digest=digest.hexdigest(),
+        zipped=packed.stat().st_size,
+        unpacked=unpacked,
+        native=any(inside.endswith(".so") for inside in files),
+    )
+
+
+def table(built: Artefacts) -> str:
+    """Return what everything weighs, for people."""
+    lines = [f"{'function':<18}{'modules':>8}{'zip kB':>8}{'with layers':>12}  % of 250 MB  layers"]
+    for name, function in built.functions.items():
+        lines.append(
+            f"{name:<18}{function.modules:>8}{function.zipped / 1000:>8.0f}"
+            f"{built.zipped(name) / 1000:>12.0f}{built.unpacked(name) / UNPACKED_LIMIT:>13.1%}"
+            f"  {', '.join(function.layers)}"
+        )
+    lines.append(f"\n{'layer':<18}{'zip kB':>8}{'unpacked kB':>13}")
+    for name, layer in built.layers.items():
+        lines.append(f"{name:<18}{layer.zipped / 1000:>8.0f}{layer.unpacked / 1000:>13.0f}")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Build, and say what everything weighs."""
+    parser = argparse.ArgumentParser(prog="python -m deploy.artefacts", description=__doc__)
+    parser.add_argument("--here", action="store_true", help="for this machine, not for AWS")
+    parser.add_argument("--to", type=Path, default=BUILD, help="folder (default: build/)")
+    options = parser.parse_args()
+    target = HERE if options.here else AWS
+    try:
+        built = build(target, to=options.to)
+    except RuntimeError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(table(built))
+    print(f"\n{options.to / target.name}/artefacts.json")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -7,6 +7,7 @@ is the SQLite store, with fsync left out, since these tests care for order and n
 import copy
 import hashlib
 import hmac
+import itertools
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,12 +37,16 @@ from trinity.infrastructure.sqlite.queues import SqliteQueues
 from trinity.infrastructure.sqlite.store import SqliteStore
 from trinity.ports import Cache, Mail, Table, TitlePage
 from trinity.store import users
+from trinity.store.causes import Cause, caused_by
 from trinity.topology import FUNCTIONS, QUEUES, Stream
 
 NOON = Millis(1_800_000_000_000)
 ORIGIN = Origin("192.0.2.1", "https://trinity.example", None, None)
 STREAMS: dict[str, Stream] = {
-    stream.name: stream for function in FUNCTIONS for stream in function.streams
+    stream.name: stream
+    for function in FUNCTIONS
+    if function.name == "publish"
+    for stream in function.streams
 }
 
 
@@ -205,6 +210,7 @@ class World:
         self.secrets = FakeSecrets()
         self.limits = RateLimits(self.cache, enabled=False)
         self.settings = Settings(public_url="https://trinity.example")
+        self._requests = itertools.count(1)
 
     def over(self, *, table: Table | None = None, cache: Cache | None = None) -> "World":
         """Return the same world seen through another table or cache."""
@@ -220,8 +226,9 @@ class World:
     def call(
         self, use_case: Any, request: Any = None, by: str | None = None, origin: Origin = ORIGIN
     ) -> Any:
-        """Call a use case with the ports that it names."""
+        """Call a use case, as a request of its own, with the ports that it names."""
         given = {"request": request, "origin": origin, "caller": Caller(UserId(by or ""), "s")}
+        given["table"] = caused_by(self.table, Cause(f"request-{next(self._requests)}"))
         names = [name for name in use_case.__annotations__ if name != "return"]
         return use_case(
             **{name: given[name] if name in given else getattr(self, name) for name in names}
@@ -272,7 +279,7 @@ class World:
     def publish(self, changes: list[streams.Change]) -> None:
         publish(
             changes,
-            table=self.table,
+            table=caused_by(self.table, None),
             cache=self.cache,
             blobs=self.blobs,
             realtime=self.realtime,

@@ -14,6 +14,8 @@ from trinity.common.settings import Settings, from_environment
 from trinity.common.telemetry import Log, Reporter, Units
 from trinity.domain.errors import DomainError, InternalError, ServiceUnavailable
 from trinity.ports import Unavailable
+from trinity.store import causes
+from trinity.store.causes import Cause
 
 if TYPE_CHECKING:
     from trinity.common.rate_limits import RateLimits
@@ -278,6 +280,8 @@ class _Front(Protocol):
 
     def origin(self, event: Event, public_url: str, /) -> requests.Origin: ...
 
+    def cause(self, event: Event, /) -> Cause | None: ...
+
 
 _NO_PORTS = frozenset(("request", "caller", "origin", "changes", "event", "events", "return"))
 
@@ -392,7 +396,7 @@ class Operation(_Function):
 
     def _arguments(self, event: Event, front: "_Front") -> dict[str, Any]:
         """Return what the use case is called with."""
-        arguments = dict(self._ports or {})
+        arguments = _because_of(front.cause(event), self._ports or {})
         if self._takes_caller:
             arguments["caller"] = front.caller(event)
         if self._takes_origin:
@@ -416,7 +420,8 @@ def _told(request_id: str, headers: Mapping[str, str], user: str | None) -> dict
 class Consumer(_Function):
     """A Lambda function that is fed by the change feed.
 
-    An error goes on to whoever feeds it, who will deliver the same batch again.
+    An error goes on to whoever feeds it, who will deliver the same batch again. What it writes
+    bears no cause, unless it says which of the changes is one (`causes.caused_by`).
     """
 
     def __call__(self, event: Event, context: object) -> None:
@@ -428,7 +433,7 @@ class Consumer(_Function):
             self.connect()
         error: Exception | None = None
         try:
-            self.use_case(streams.changes(event), **self._ports or {})
+            self.use_case(streams.changes(event), **_because_of(None, self._ports or {}))
         except Exception as failure:
             error = failure
             raise
@@ -441,8 +446,9 @@ class Worker(_Function):
     """A Lambda function that works off a queue.
 
     Its use case takes `event`, and is called for each message, or `events`, and is called once for
-    all of them; everything else that it names is a port. A message whose call fails comes again,
-    later each time, and in the end it lies in the dead-letter queue:
+    all of them; everything else that it names is a port. What a single event leads to bears the
+    cause of that event. A message whose call fails comes again, later each time, and in the end it
+    lies in the dead-letter queue:
     https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
     """
 
@@ -473,14 +479,20 @@ class Worker(_Function):
         from trinity.common import messages
 
         began = time.perf_counter_ns()
+        told: dict[str, Any] = {"messages": [record["messageId"] for record in records]}
         error: Exception | None = None
         try:
             events = [messages.domain_event(record["body"]) for record in records]
-            given = {"events": events} if self._at_once else {"event": events[0]}
-            self.use_case(**given, **self._ports or {})
+            if self._at_once:
+                self.use_case(events=events, **_because_of(None, self._ports or {}))
+            else:
+                cause = causes.of_event(events[0])
+                if cause is not None:
+                    told["correlation_id"] = cause.request_id
+                self.use_case(event=events[0], **_because_of(cause, self._ports or {}))
         except Exception as failure:  # noqa: BLE001  (it is this message's alone, and comes again)
             error = failure
-        self._report(began, context, "ok", error, messages=[r["messageId"] for r in records])
+        self._report(began, context, "ok", error, **told)
         return error is None
 
     def _put_off(self, record: dict[str, Any]) -> None:
@@ -495,6 +507,14 @@ class Worker(_Function):
             self._queues.retry_later(queue, record["receiptHandle"], delay_s=round(delay_s))
         except Exception as error:  # noqa: BLE001  (then it comes again after the visibility time)
             self._log.exception("could not put a message off", error, operation=self.name)
+
+
+def _because_of(cause: Cause | None, ports: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the ports for one call: what it writes into the table bears its cause."""
+    given = dict(ports)
+    if "table" in given:
+        given["table"] = causes.caused_by(given["table"], cause)
+    return given
 
 
 def worker(use_case: Callable[..., None]) -> Worker:

@@ -359,7 +359,8 @@ def test_only_what_the_service_is_to_blame_for_counts_as_an_error(
 
 def records(number: int) -> dict[str, Any]:
     data = {"Keys": {"PK": {"S": "a"}, "SK": {"S": "b"}}, "ApproximateCreationDateTime": 1}
-    return {"Records": [{"dynamodb": data | {"SequenceNumber": str(n)}} for n in range(number)]}
+    records = [(str(n), data | {"SequenceNumber": str(n)}) for n in range(number)]
+    return {"Records": [{"eventID": id_, "dynamodb": told} for id_, told in records]}
 
 
 def test_on_lambda_a_batch_of_changes_is_one_line_and_elsewhere_none(

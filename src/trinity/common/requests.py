@@ -16,6 +16,8 @@ from trinity.common import problems
 from trinity.domain import errors
 from trinity.domain.errors import DomainError
 from trinity.domain.ids import UserId
+from trinity.store import causes
+from trinity.store.causes import Cause
 
 LARGEST_BODY = 256 * 1024
 """Bytes."""
@@ -120,6 +122,11 @@ def origin(event: Event, public_url: str) -> Origin:
         bearer=token.strip() if scheme.lower() == "bearer" else None,
         idempotency_key=headers.get("idempotency-key"),
     )
+
+
+def cause(event: Event) -> Cause | None:
+    """Return the request as what it may lead to should name it."""
+    return causes.of_request(event["requestContext"]["requestId"], event["headers"])
 
 
 def respond(event: Event, result: Any, status: int, *, tagged: bool) -> Response:

@@ -11,6 +11,8 @@ import msgspec
 from trinity.common.requests import Caller, Event, Origin, Reply, invalid
 from trinity.domain import errors
 from trinity.domain.ids import UserId
+from trinity.store import causes
+from trinity.store.causes import Cause
 
 R = TypeVar("R", bound=msgspec.Struct)
 
@@ -63,6 +65,12 @@ def origin(event: Event, public_url: str) -> Origin:
         bearer=None,
         idempotency_key=headers.get("idempotency-key"),
     )
+
+
+def cause(event: Event) -> Cause | None:
+    """Return the request as what it may lead to should name it."""
+    headers = event["request"]["headers"]
+    return causes.of_request(headers.get("x-amzn-requestid", ""), headers)
 
 
 def value(result: Any) -> Any:

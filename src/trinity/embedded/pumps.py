@@ -16,7 +16,7 @@ from trinity.common.attributes import encode_item
 from trinity.common.telemetry import Log
 from trinity.domain.errors import Conflict
 from trinity.infrastructure.sqlite.store import Change, SqliteStore
-from trinity.ports import Unavailable
+from trinity.ports import Item, Unavailable
 from trinity.topology import Function, Stream
 
 _FIRST_PAUSE_S = 0.1
@@ -40,6 +40,9 @@ def _record(change: Change) -> dict[str, Any]:
         images["NewImage"] = encode_item(change.new)
     if change.old is not None:
         images["OldImage"] = encode_item(change.old)
+    # As DynamoDB marks what its own sweep removes: its time was over.
+    expired = change.new is None and change.old is not None and _over(change.old, change.at)
+    by_nobody = {"userIdentity": {"type": "Service", "principalId": "dynamodb.amazonaws.com"}}
     return {
         "eventID": f"{change.seq:032x}",
         "eventName": change.kind,
@@ -54,7 +57,14 @@ def _record(change: Change) -> dict[str, Any]:
             "StreamViewType": "NEW_AND_OLD_IMAGES",
         },
         "eventSourceARN": "arn:aws:dynamodb:local:000000000000:table/trinity/stream/embedded",
+        **(by_nobody if expired else {}),
     }
+
+
+def _over(item: Item, now: int) -> bool:
+    """Tell whether the time of an item is over at `now`, in seconds since 1970."""
+    expires = item.get("expires")
+    return expires is not None and expires <= now
 
 
 class StreamPump:

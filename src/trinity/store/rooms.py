@@ -34,7 +34,7 @@ from trinity.ports import (
     Update,
     Value,
 )
-from trinity.store import keys
+from trinity.store import causes, keys
 
 ATTEMPTS = 20
 """How often a change is tried again when others change the room at the same time."""
@@ -333,6 +333,7 @@ def delete(table: Table, cache: Cache, room: Room) -> None:
     The room goes first, so nobody can use it from then on. Should this break off, the rest goes by
     its own expiry, and lists leave out pointers that lead nowhere.
     """
+    causes.mark(table, keys.room(room.id), Update(add={"version": 1}))
     table.transact([TransactDelete(keys.room(room.id)), TransactDelete(keys.code(room.code))])
     forget(cache, room.id)
     for user in room.members:

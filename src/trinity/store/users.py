@@ -25,7 +25,7 @@ from trinity.ports import (
     Update,
     Value,
 )
-from trinity.store import keys
+from trinity.store import causes, keys
 
 
 def to_item(user: User) -> Item:
@@ -146,6 +146,7 @@ def delete(table: Table, user: User) -> None:
     Raises:
         Conflict: the account changed at the same time: look at it again.
     """
+    causes.mark(table, keys.profile(user.id))
     actions: list[TransactAction] = [
         TransactDelete(keys.profile(user.id), _still("email", user.email))
     ]

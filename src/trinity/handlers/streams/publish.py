@@ -5,7 +5,8 @@ changes of ballots in batches, so that progress is told a few times a second how
 swipe, and a match never waits for it.
 
 It also finishes what a process that died had begun: an agreement that is complete, but not yet
-recorded, is recorded here, and rooms follow an account that was renamed or removed.
+recorded, is recorded here, and rooms follow an account that was renamed or removed. What is written
+then bears the cause of the change that led to it.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,7 +20,7 @@ from trinity.domain.consensus import Easing, easing_due
 from trinity.domain.ids import Millis
 from trinity.domain.rooms import Room
 from trinity.ports import Blobs, Cache, Clock, Path, Realtime, Table, Value
-from trinity.store import ballots, decks, events, keys, matches, memberships, rooms
+from trinity.store import ballots, causes, decks, events, keys, matches, memberships, rooms
 from trinity.store.events import Draft, Head
 
 
@@ -39,7 +40,7 @@ def publish(
     """
     for change in changes:
         if change.sk == keys.PROFILE:
-            _follow(table, cache, blobs, change, clock)
+            _follow(causes.caused_by(table, change.cause), cache, blobs, change, clock)
     for pk, ours in _by_room(changes).items():
         room = rooms.find(table, keys.room_id(pk), consistent=True)
         if room is None:
@@ -49,14 +50,16 @@ def publish(
         others = [change for change in ours if not change.sk.startswith(keys.BALLOT)]
         if others:
             _tell(table, realtime, room, others)
-            if any(_may_decide(change) for change in others):
+            deciding = [change for change in others if _may_decide(change)]
+            if deciding:
+                because = causes.caused_by(table, deciding[-1].cause)
                 title_of = decks.load(blobs, room.deck).title
-                matches.record_all(table, cache, room.id, title_of, clock.now())
-                _ease(table, cache, room)
+                matches.record_all(because, cache, room.id, title_of, clock.now())
+                _ease(because, cache, room)
         if votes:
             _count(table, realtime, room, votes)
             _finish(table, cache, blobs, room, votes, clock.now())
-            _ease(table, cache, room)
+            _ease(causes.caused_by(table, votes[-1].cause), cache, room)
 
 
 def _by_room(changes: Iterable[Change]) -> dict[str, list[Change]]:
@@ -207,13 +210,15 @@ def _finish(
     changes: Iterable[Change],
     now: Millis,
 ) -> None:
-    newest = {change.sk: change for change in changes}
-    items = [change.new for change in newest.values()]
-    cast = [ballots.from_item(item) for item in items if item is not None]
-    agreed = [ballot for ballot in cast if matches.agreed(room, ballot) is not None]
-    if agreed:
-        title_of = decks.load(blobs, room.deck).title
-        matches.record(table, cache, room.id, agreed, title_of, now)
+    for change in {change.sk: change for change in changes}.values():  # the newest of each ballot
+        item = change.new
+        if item is None:
+            continue
+        ballot = ballots.from_item(item)
+        if matches.agreed(room, ballot) is not None:
+            because = causes.caused_by(table, change.cause)
+            title_of = decks.load(blobs, room.deck).title
+            matches.record(because, cache, room.id, [ballot], title_of, now)
 
 
 def _ease(table: Table, cache: Cache, room: Room) -> None:

@@ -4,6 +4,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from msgspec import Struct
@@ -12,7 +13,8 @@ from trinity.common import requests, resolvers, telemetry
 from trinity.common.requests import Event, Request, Response
 from trinity.common.settings import Settings, from_environment
 from trinity.common.telemetry import Log, Reporter, Units
-from trinity.domain.errors import DomainError, InternalError, ServiceUnavailable
+from trinity.domain.errors import Conflict, DomainError, InternalError, ServiceUnavailable
+from trinity.domain.ids import Millis
 from trinity.ports import Unavailable
 from trinity.store import causes
 from trinity.store.causes import Cause
@@ -40,6 +42,9 @@ if TYPE_CHECKING:
 _FIRST_WAIT_S = 5.0
 _LONGEST_WAIT_S = 900.0
 """Bounds of the waits for the next attempt at a message: 5, 10, 20, … seconds."""
+
+_AFTER_TIMEOUT_MS = 5_000
+"""After which Lambda has surely ended a run that was too long."""
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Struct)
@@ -283,7 +288,7 @@ class _Front(Protocol):
     def cause(self, event: Event, /) -> Cause | None: ...
 
 
-_NO_PORTS = frozenset(("request", "caller", "origin", "changes", "event", "events", "return"))
+_NO_PORTS = frozenset(("request", "caller", "origin", "changes", "event", "events", "at", "return"))
 
 
 class _Function:
@@ -515,6 +520,72 @@ def _because_of(cause: Cause | None, ports: Mapping[str, Any]) -> dict[str, Any]
     if "table" in given:
         given["table"] = causes.caused_by(given["table"], cause)
     return given
+
+
+class Scheduled(_Function):
+    """A Lambda function that a clock calls.
+
+    Its use case names its ports and, if it wants to know the time that its run was due, `at`. The
+    event is what the schedule is told to send, so it is the same on all hosts:
+    `{"schedule": name, "scheduledTime": "<aws.scheduler.scheduled-time>", "timeoutSeconds": n}`
+    https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-schedule-context-attributes.html
+
+    Clocks call at least once; see `store.schedules` for what keeps a run from being done twice. An
+    error goes on to whoever called, who will call again.
+    """
+
+    def __init__(self, use_case: Callable[..., None]) -> None:
+        super().__init__(use_case)
+        self._takes_time = "at" in use_case.__annotations__
+
+    def connect(self) -> None:
+        """See `_Function.connect`."""
+        chosen = services()
+        self._table, self._clock = chosen.table, chosen.clock
+        super().connect()
+
+    def __call__(self, event: Event, context: object) -> None:
+        """Run once for the time that is due."""
+        if self._ports is None:
+            self.connect()
+        began = time.perf_counter_ns()
+        outcome = "conflict"  # somebody is at it, and may yet die
+        error: Exception | None = None
+        try:
+            outcome = self._run(event)
+        except Conflict:
+            raise
+        except Exception as failure:
+            error = failure
+            raise
+        finally:
+            self._report(began, context, outcome, error, slot=event["scheduledTime"])
+
+    def _run(self, event: Event) -> str:
+        """Do the work, unless that was done; return how it went."""
+        from datetime import datetime
+
+        from trinity.store import schedules
+
+        slot = Millis(int(datetime.fromisoformat(event["scheduledTime"]).timestamp()) * 1000)
+        lease = event["timeoutSeconds"] * 1000 + _AFTER_TIMEOUT_MS
+        now = self._clock.now()
+        claim = schedules.claim(self._table, event["schedule"], slot, now=now, lease=lease)
+        if claim is None:
+            return "done already"
+        try:
+            given = {"at": slot} if self._takes_time else {}
+            self.use_case(**given, **_because_of(None, self._ports or {}))
+        except Exception:
+            with suppress(Unavailable):  # then the claim runs out by itself
+                schedules.give_up(self._table, claim)
+            raise
+        return "ok" if schedules.finish(self._table, claim) else "took too long"
+
+
+def scheduled(use_case: Callable[..., None]) -> Scheduled:
+    """Make a Lambda handler of a use case that a clock calls."""
+    return Scheduled(use_case)
 
 
 def worker(use_case: Callable[..., None]) -> Worker:

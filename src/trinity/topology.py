@@ -78,6 +78,10 @@ class Schedule(NamedTuple):
     every_s: int
     offset_s: int = 0
 
+    def slot(self, now_s: int) -> int:
+        """Return when its newest call was due, in seconds since 1970."""
+        return now_s - (now_s - self.offset_s) % self.every_s
+
 
 class Function(NamedTuple):
     """A Lambda function.

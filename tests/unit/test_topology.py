@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from trinity.bootstrap import Consumer, Operation, Worker
+from trinity.bootstrap import Consumer, Operation, Scheduled, Worker
 from trinity.common import passwords, sign_in
 from trinity.domain.domain_events import FACTS
-from trinity.topology import FUNCTIONS, QUEUES, Function
+from trinity.topology import FUNCTIONS, QUEUES, Function, Schedule
 
 GRANTS = {
     "table": {"read", "write"},
@@ -24,7 +24,7 @@ GRANTS = {
 }
 # Ports that stand for others, or for nothing that a grant could be about.
 STANDS_FOR = {"limits": {"cache"}, "clock": set(), "ids": set(), "settings": set()}
-NO_PORTS = {"request", "caller", "origin", "changes", "event", "events", "return"}
+NO_PORTS = {"request", "caller", "origin", "changes", "event", "events", "at", "return"}
 
 
 def module(function: Function) -> Any:
@@ -36,6 +36,8 @@ def resources(function: Function) -> set[str]:
     found: set[str] = set()
     for name in module(function).handler.use_case.__annotations__.keys() - NO_PORTS:
         found |= STANDS_FOR.get(name, {name})
+    if function.schedules:
+        found |= {"table"}  # runs are claimed there
     return found
 
 
@@ -68,6 +70,22 @@ def test_queues_are_there_once_and_named_as_sqs_allows() -> None:
     assert all(re.fullmatch(r"[a-z][a-z-]{0,50}", name) for name in names)
 
 
+def test_schedules_are_there_once() -> None:
+    names = [schedule.name for function in FUNCTIONS for schedule in function.schedules]
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("offset_s", [0, 60, 3 * 3600])
+def test_slots_of_a_schedule_are_as_far_apart_as_it_says_and_never_in_the_future(
+    offset_s: int,
+) -> None:
+    schedule = Schedule("daily", every_s=24 * 3600, offset_s=offset_s)
+    midnight = 20_000 * 24 * 3600
+    assert schedule.slot(midnight + offset_s) == midnight + offset_s
+    assert schedule.slot(midnight + offset_s - 1) == midnight + offset_s - 24 * 3600
+    assert schedule.slot(midnight + offset_s + 24 * 3600 - 1) == midnight + offset_s
+
+
 def test_every_event_that_a_queue_waits_for_is_told() -> None:
     assert {kind for queue in QUEUES for kind in queue.events} <= FACTS.keys()
 
@@ -85,6 +103,7 @@ class TestFunction:
             Operation: bool(function.route or function.fields),
             Consumer: bool(function.streams),
             Worker: function.queue is not None,
+            Scheduled: bool(function.schedules),
         }
         assert [kind for kind, way in ways.items() if way] == [type(module(function).handler)]
 
@@ -148,3 +167,17 @@ class TestFunction:
             assert 0 <= queue.window_s <= 300
             assert function.timeout_s <= queue.visibility_s <= 12 * 3600
             assert 1 <= queue.receives <= 1000
+
+    def test_its_schedules_are_on_the_minute_and_leave_time_for_another_attempt(
+        self, function: Function
+    ) -> None:
+        """Lambda repeats a failed asynchronous call after one minute, and after two more.
+
+        https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
+        """
+        for schedule in function.schedules:
+            assert schedule.every_s > 0
+            assert schedule.every_s % 60 == schedule.offset_s % 60 == 0
+            assert 0 <= schedule.offset_s < schedule.every_s
+            assert function.timeout_s <= 120
+            assert {("table", "read"), ("table", "write")} <= set(function.grants)

@@ -21,6 +21,7 @@ from trinity.embedded.authorizer import Authorizer
 from trinity.embedded.gateway import Events, Router
 from trinity.embedded.pumps import Housekeeper, StreamPump
 from trinity.embedded.queues import QueuePump
+from trinity.embedded.schedules import SchedulePump
 from trinity.embedded.static import StaticFiles
 from trinity.openapi import load
 from trinity.topology import FUNCTIONS
@@ -119,7 +120,7 @@ def serve(services: Services, announce: Callable[[str, int], None]) -> None:
 
     app = App(Router(FUNCTIONS), events, handlers, StaticFiles(), store, log, graphql, realtime)
     services.store_queues.release()  # the data is ours alone: whoever held a message is no more
-    pumps: list[StreamPump | QueuePump | Housekeeper] = [
+    pumps: list[StreamPump | QueuePump | SchedulePump | Housekeeper] = [
         StreamPump(store, function, stream, handlers[function.name], log)
         for function in FUNCTIONS
         for stream in function.streams
@@ -128,6 +129,11 @@ def serve(services: Services, announce: Callable[[str, int], None]) -> None:
         QueuePump(services.store_queues, function, function.queue, handlers[function.name], log)
         for function in FUNCTIONS
         if function.queue is not None
+    ]
+    pumps += [
+        SchedulePump(store.table, services.clock, function, schedule, handlers[function.name], log)
+        for function in FUNCTIONS
+        for schedule in function.schedules
     ]
     pumps.append(Housekeeper(store, log))
     server = _Server(

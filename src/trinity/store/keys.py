@@ -14,6 +14,7 @@
 | room event   | `ROOM#id`     | `EVENT#number`        |
 | event log    | `ROOM#id`     | `LOG`                 |
 | idempotency  | `USER#id`     | `ONCE#operation#hash` |
+| schedule     | `SCHEDULE#name`| `SCHEDULE`          |
 """
 
 from typing import Final
@@ -108,3 +109,8 @@ def log(room: RoomId) -> Key:
 def once(user: UserId, operation: str, key_hash: str) -> Key:
     """Return the key under which the answer to an idempotent request is kept."""
     return Key(user_pk(user), f"ONCE#{operation}#{key_hash}")
+
+
+def schedule(name: str) -> Key:
+    """Return the key of what is known about the runs of a schedule."""
+    return Key(f"SCHEDULE#{name}", "SCHEDULE")

@@ -1,0 +1,113 @@
+"""Clocks that call functions, as EventBridge Scheduler does.
+
+https://docs.aws.amazon.com/scheduler/latest/UserGuide/what-is-scheduler.html
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from trinity.common.resilience import chance, full_jitter
+from trinity.common.telemetry import Log
+from trinity.domain.errors import Conflict
+from trinity.domain.ids import Millis
+from trinity.ports import Clock, Table
+from trinity.store import schedules
+from trinity.topology import Function, Schedule
+
+_LOOK_UP_EVERY_S = 10.0  # clocks are set, and machines sleep
+_FIRST_PAUSE_S = 1.0
+_LONGEST_PAUSE_S = 900.0
+
+Handler = Callable[[Any, Any], Any]
+
+
+def schedule_event(schedule: Schedule, slot_s: int, timeout_s: int) -> dict[str, Any]:
+    """Return the event of one call; see `bootstrap.Scheduled`.
+
+    Args:
+        schedule: whose.
+        slot_s: when it is due, in seconds since 1970.
+        timeout_s: of the function.
+    """
+    return {
+        "schedule": schedule.name,
+        "scheduledTime": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(slot_s)),
+        "timeoutSeconds": timeout_s,
+    }
+
+
+class SchedulePump:
+    """Calls one function by one schedule, from a thread of its own.
+
+    It calls for the newest time that was due, whether it was there at that time or not: of what was
+    missed only the last call is made up for. A call that fails is made again until the next is due.
+
+    Args:
+        table: where it stands is remembered; a new schedule begins with the next time it is due.
+        clock: what it goes by.
+        function: which function.
+        schedule: when.
+        handler: the function itself.
+        log: for what goes wrong.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        clock: Clock,
+        function: Function,
+        schedule: Schedule,
+        handler: Handler,
+        log: Log,
+    ) -> None:
+        self._table = table
+        self._clock = clock
+        self._timeout_s = function.timeout_s
+        self._schedule = schedule
+        self._handler = handler
+        self._log = log
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=schedule.name, daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ask it to end after the call that is being made."""
+        self._stopping.set()
+
+    def join(self) -> None:
+        """Wait until it has ended."""
+        self._thread.join()
+
+    def _run(self) -> None:
+        begun, called, failures = False, None, 0
+        while not self._stopping.is_set():
+            now_s = self._clock.now() / 1000
+            slot_s = self._schedule.slot(int(now_s))
+            if slot_s == called:
+                next_s = slot_s + self._schedule.every_s - now_s
+                self._stopping.wait(min(next_s, _LOOK_UP_EVERY_S))
+                continue
+            try:
+                if not begun:
+                    schedules.begin(self._table, self._schedule.name, Millis(slot_s * 1000))
+                    begun = True
+                self._handler(schedule_event(self._schedule, slot_s, self._timeout_s), None)
+                called, failures = slot_s, 0
+            except Exception as error:  # noqa: BLE001  (a function may fail in any way)
+                if not isinstance(error, Conflict):  # the function itself tells more
+                    self._log(
+                        "warning",
+                        "a scheduled call failed, it is made again",
+                        schedule=self._schedule.name,
+                        exception_name=type(error).__name__,
+                    )
+                pause_s = full_jitter(
+                    failures, base=_FIRST_PAUSE_S, cap=_LONGEST_PAUSE_S, chance=chance
+                )
+                failures += 1
+                self._stopping.wait(pause_s)

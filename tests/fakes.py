@@ -182,6 +182,9 @@ class FakeKeys:
     def public(self) -> list[dict[str, str]]:
         return [{"kid": key.kid, "alg": "RS256"} for key in self._keys]
 
+    def renew(self) -> None:
+        raise NotImplementedError
+
 
 class FakeSecrets:
     """One well-known key."""

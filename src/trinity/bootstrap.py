@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from trinity.common.rate_limits import RateLimits
     from trinity.infrastructure.aws.account import Account
     from trinity.infrastructure.memory.broadcast import Broadcast
+    from trinity.infrastructure.secretsmanager.secret import Secret
     from trinity.infrastructure.sqlite.queues import SqliteQueues
     from trinity.infrastructure.sqlite.store import SqliteStore
     from trinity.ports import (
@@ -194,12 +195,14 @@ class Services:
 
         def build() -> "Catalogue":
             films = EmbeddedCatalogue()
-            if not self.settings.tmdb_token:
+            settings = self.settings
+            if not (settings.tmdb_token or settings.tmdb_secret):
                 return films
             from trinity.infrastructure.external_apis.tmdb import TmdbCatalogue
 
+            secret = self._secret(settings.tmdb_secret) if settings.tmdb_secret else None
             return TmdbCatalogue(
-                self.settings.tmdb_token,
+                lambda: secret.current().text.strip() if secret else settings.tmdb_token,
                 cache=self.cache,
                 fallback=films,
                 base_url=self.settings.tmdb_url,
@@ -233,16 +236,38 @@ class Services:
     @property
     def keys(self) -> "SigningKeys":
         """See `SigningKeys`."""
-        from trinity.infrastructure.filesystem.keys import FileKeys
 
-        return self._once("keys", lambda: FileKeys(self.settings.data / "keys"))
+        def build() -> "SigningKeys":
+            if self.settings.signing_secret:
+                from trinity.infrastructure.secretsmanager.keys import AwsKeys
+
+                return AwsKeys(self._secret(self.settings.signing_secret), self.clock)
+            from trinity.infrastructure.filesystem.keys import FileKeys
+
+            return FileKeys(self.settings.data / "keys", self.clock)
+
+        return self._once("keys", build)
 
     @property
     def secrets(self) -> "Secrets":
         """See `Secrets`."""
-        from trinity.infrastructure.filesystem.keys import FileSecrets
 
-        return self._once("secrets", lambda: FileSecrets(self.settings.data / "keys"))
+        def build() -> "Secrets":
+            if self.settings.cursor_secret:
+                from trinity.infrastructure.secretsmanager.keys import AwsSecrets
+
+                return AwsSecrets(self._secret(self.settings.cursor_secret))
+            from trinity.infrastructure.filesystem.keys import FileSecrets
+
+            return FileSecrets(self.settings.data / "keys")
+
+        return self._once("secrets", build)
+
+    def _secret(self, name: str) -> "Secret":
+        from trinity.infrastructure.aws.client import SECRETS_MANAGER
+        from trinity.infrastructure.secretsmanager.secret import Secret
+
+        return Secret(self._account.client(SECRETS_MANAGER), name)
 
     @property
     def clock(self) -> "Clock":

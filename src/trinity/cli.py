@@ -14,7 +14,14 @@ _EPILOG = """\
 Settings are environment variables named TRINITY_*, for example
 TRINITY_PORT=9000 trinity serve; docs/settings.md lists them all.
 """
-_ON_AWS_ALONE = ("table_name", "bucket_name", "bus_name", "queue_prefix")
+_ON_AWS_ALONE = (
+    "table_name",
+    "bucket_name",
+    "bus_name",
+    "queue_prefix",
+    "signing_secret",
+    "cursor_secret",
+)
 """Settings that would keep things where backup, doctor and the change feed do not look."""
 
 

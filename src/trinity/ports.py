@@ -500,7 +500,7 @@ class SigningKey(Protocol):
 
 
 class SigningKeys(Protocol):
-    """The keys of this issuer."""
+    """The keys of this issuer. Which of them is used when is told by `trinity.domain.signing`."""
 
     def current(self) -> SigningKey:
         """Return the key that signs now."""
@@ -512,6 +512,13 @@ class SigningKeys(Protocol):
 
     def public(self) -> list[dict[str, str]]:
         """Return the public keys as JSON Web Keys (RFC 7517): kty, use, alg, kid, n, e."""
+        ...
+
+    def renew(self) -> None:
+        """Make the next key, if it is time, and forget those before the newest one.
+
+        Doing so twice, even at once, makes one key.
+        """
         ...
 
 

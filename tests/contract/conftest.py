@@ -125,6 +125,14 @@ def new_bucket(endpoint: str) -> str:
     return name
 
 
+def new_secret(endpoint: str, text: str | None = None) -> str:
+    """Make a secret as CloudFormation does, with a value or without, and return its ARN."""
+    value = {} if text is None else {"SecretString": text}
+    name = f"secret-{next(NUMBERS)}"
+    arn: str = boto("secretsmanager", endpoint).create_secret(Name=name, **value)["ARN"]
+    return arn
+
+
 def change_from_stream(record: dict[str, Any]) -> Change:
     """Read a record of DynamoDB Streams."""
     data = record["dynamodb"]

@@ -67,7 +67,7 @@ def tmdb() -> Iterator[Case]:
     failures: list[str] = []
     with tmdb_stub.running() as stub:
         catalogue = TmdbCatalogue(
-            tmdb_stub.TOKEN,
+            lambda: tmdb_stub.TOKEN,
             cache=NoCache(),
             fallback=EmbeddedCatalogue(),
             warn=failures.append,

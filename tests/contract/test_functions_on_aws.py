@@ -6,10 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
 
 from tests import ministack
-from tests.contract.conftest import DynamoStore, boto, new_bucket
+from tests.contract.conftest import DynamoStore, boto, new_bucket, new_secret
 from trinity import bootstrap
 from trinity.bootstrap import Services
 from trinity.common.settings import Settings
@@ -51,7 +52,7 @@ def fits(stream: Stream, sort_key: str) -> bool:
 
 
 class Cloud:
-    """A table and a bucket of their own, and functions that know nothing else."""
+    """Table, bucket and secrets of their own, and functions that know nothing else."""
 
     def __init__(self, endpoint: str, folder: Path) -> None:
         self.endpoint = endpoint
@@ -62,8 +63,11 @@ class Cloud:
             public_url="https://trinity.example",
             table_name=self.store.name,
             bucket_name=self.bucket,
+            signing_secret=new_secret(endpoint),
+            cursor_secret=new_secret(endpoint, "a long text that nobody can guess"),
         )
         self.services = Services(settings, ministack.environment(endpoint))
+        self.services.keys.renew()
 
     def invoke(self, name: str, event: Event) -> Any:
         """Call a function as in a fresh environment."""
@@ -130,7 +134,17 @@ def test_nothing_of_an_evening_on_aws_lies_on_the_disk_of_the_function(
     ana = cloud.guest("Ana")
     deck = {"source": "list", "items": [{"title": "Pizza"}]}
     cloud.ask("create_room", {"deck": deck}, status=201, by=ana)
-    assert not (tmp_path / "data" / "trinity.sqlite").exists()
-    assert not (tmp_path / "data" / "blobs").exists()
+    cloud.ask("list_rooms", by=ana)
+    assert list(tmp_path.iterdir()) == []
     [stored] = boto("s3", cloud.endpoint).list_objects_v2(Bucket=cloud.bucket)["Contents"]
     assert stored["Key"].startswith("blobs/")
+
+
+def test_a_token_that_was_given_out_on_aws_is_one_of_the_key_set(cloud: Cloud) -> None:
+    issuer = cloud.ask("discovery")["issuer"]
+    keys = jwt.PyJWKSet.from_dict(cloud.ask("jwks"))
+    session = cloud.ask("guest", {"name": "Ana"}, status=201)
+    token = session["accessToken"]
+    key = keys[jwt.get_unverified_header(token)["kid"]]
+    claims = jwt.decode(token, key, algorithms=["RS256"], audience="trinity", issuer=issuer)
+    assert claims["sub"] == session["user"]["id"]

@@ -11,7 +11,7 @@ from tests.tmdb_stub import Trouble
 from trinity.domain.ids import TitleId
 from trinity.domain.titles import Genre, Title, TitleFilter
 from trinity.infrastructure.external_apis.tmdb import TmdbCatalogue
-from trinity.ports import TitlePage
+from trinity.ports import TitlePage, Unavailable
 
 EVERYTHING = TitleFilter()
 SPARE = Title(id=TitleId("spare:movie:1"), title="Spare", media_type="movie", genres=())
@@ -85,7 +85,7 @@ class World:
     def another(self, token=tmdb_stub.TOKEN, **options):
         options = {"base_url": self.stub.url, "timeout_s": 8.0, **options}
         return TmdbCatalogue(
-            token,
+            lambda: token,
             cache=self.cache,
             fallback=Spare(),
             warn=self.warnings.append,
@@ -402,5 +402,16 @@ def test_the_token_goes_into_the_header_and_nowhere_else(world):
 @pytest.mark.parametrize("token", ["", "se cret", "sec\r\nret", "sécret", "sec\x00ret"])
 def test_a_token_that_no_header_can_hold_is_refused_without_being_told(world, token):
     with pytest.raises(ValueError, match="token") as refused:
-        world.another(token=token)
+        world.another(token=token).genres()
     assert "ret" not in str(refused.value)
+
+
+def test_while_the_token_cannot_be_read_the_fallback_answers(world):
+    def unread():
+        raise Unavailable("no secret")
+
+    catalogue = world.another()
+    catalogue._token = unread
+    assert catalogue.search("amber", EVERYTHING).titles == [SPARE]
+    assert "no secret" in world.warnings[-1]
+    assert world.stub.requests == []

@@ -28,6 +28,7 @@ from trinity.embedded import backup, doctor
 from trinity.embedded.backup import DATABASE, BackupFailed
 from trinity.infrastructure.filesystem.blobs import FileBlobs
 from trinity.infrastructure.filesystem.keys import FileKeys, FileSecrets
+from trinity.infrastructure.system.clock import SystemClock
 from trinity.store import users
 
 PROGRAM = Path(sys.executable).parent / "trinity"
@@ -53,7 +54,7 @@ def healthy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     data = tmp_path_factory.mktemp("healthy")
     world = World(data)
     world.blobs = FileBlobs(data / "blobs")
-    FileKeys(data / "keys")
+    FileKeys(data / "keys", SystemClock())
     FileSecrets(data / "keys")
     ana, ben, eve = (world.guest(name) for name in ("Ana", "Ben", "Eve"))
     address = User(
@@ -437,7 +438,7 @@ def test_a_restore_takes_nothing_away_that_was_in_the_folder(archive: Path, tmp_
 
 def test_a_restore_does_not_replace_keys_that_are_there(archive: Path, tmp_path: Path) -> None:
     """Whose database is elsewhere, perhaps, for they sign people in all the same."""
-    FileKeys(tmp_path / "data" / "keys")
+    FileKeys(tmp_path / "data" / "keys", SystemClock())
     before = contents(tmp_path / "data" / "keys")
     with contextlib.suppress(BackupFailed):  # to refuse it is fine too
         backup.restore(archive, tmp_path / "data")

@@ -116,6 +116,28 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         ),
     ] = ""
 
+    signing_secret: Annotated[
+        str,
+        Meta(
+            description="On AWS: name or ARN of the secret with the signing keys. Empty: files in"
+            " `TRINITY_DATA`."
+        ),
+    ] = ""
+    cursor_secret: Annotated[
+        str,
+        Meta(
+            description="On AWS: name or ARN of the secret, any long text, that cursors of lists"
+            " are signed with. Empty: a file in `TRINITY_DATA`."
+        ),
+    ] = ""
+    tmdb_secret: Annotated[
+        str,
+        Meta(
+            description="On AWS: name or ARN of the secret that `TRINITY_TMDB_TOKEN` would be. An"
+            " environment variable is no place for a secret there."
+        ),
+    ] = ""
+
     @property
     def issuer(self) -> str:
         """The `iss` of access tokens, and where its discovery document is found."""

@@ -25,7 +25,8 @@ class Authorizer:
     """
 
     def __init__(self, keys: SigningKeys, issuer: str) -> None:
-        self._keys = {key["kid"]: jwt.PyJWK.from_dict(key) for key in keys.public()}
+        self._source = keys
+        self._keys: dict[str, jwt.PyJWK] = {}
         self._issuer = issuer
         self._verified: dict[str, tuple[int, dict[str, str]]] = {}
 
@@ -49,7 +50,7 @@ class Authorizer:
 
     def _verify(self, token: str) -> dict[str, Any] | None:
         try:
-            key = self._keys.get(str(jwt.get_unverified_header(token).get("kid")))
+            key = self._key(str(jwt.get_unverified_header(token).get("kid")))
             if key is None:
                 return None
             return jwt.decode(
@@ -62,6 +63,13 @@ class Authorizer:
             )
         except jwt.InvalidTokenError:
             return None
+
+    def _key(self, kid: str) -> jwt.PyJWK | None:
+        if kid not in self._keys:  # it may be a new one
+            for key in self._source.public():
+                if key["kid"] == kid:
+                    self._keys[kid] = jwt.PyJWK.from_dict(key)
+        return self._keys.get(kid)
 
 
 def _text(value: Any) -> str:

@@ -28,7 +28,7 @@ from trinity.domain.ids import TitleId
 from trinity.domain.titles import Genre, MediaType, Title, TitleFilter
 from trinity.infrastructure.catalogue import cursor as cursors
 from trinity.infrastructure.catalogue.text import words
-from trinity.ports import Cache, Catalogue, TitlePage
+from trinity.ports import Cache, Catalogue, TitlePage, Unavailable
 
 if TYPE_CHECKING:
     from http.client import HTTPConnection
@@ -69,7 +69,7 @@ class _Refused(Exception):
     """TMDB answered, and will answer the same to the same question."""
 
 
-_TROUBLE = (Retryable, _Refused, CircuitOpen, OutOfTime)
+_TROUBLE = (Retryable, _Refused, CircuitOpen, OutOfTime, Unavailable)
 
 
 class _Genre(msgspec.Struct):
@@ -175,7 +175,7 @@ class TmdbCatalogue:
     lead to what they are known for.
 
     Args:
-        token: the API read access token.
+        token: returns the API read access token; `Unavailable` if it cannot just now.
         cache: keeps answers for hours.
         fallback: answers when TMDB does not, and for ids that are not TMDB's.
         warn: is told, in one line and without secrets, whenever the fallback had to answer.
@@ -186,14 +186,11 @@ class TmdbCatalogue:
         now: seconds of a clock that never goes back.
         sleep: waits so many seconds.
         chance: numbers from 0 to 1, for jitter.
-
-    Raises:
-        ValueError: the token cannot be one.
     """
 
     def __init__(
         self,
-        token: str,
+        token: Callable[[], str],
         *,
         cache: Cache,
         fallback: Catalogue,
@@ -206,9 +203,6 @@ class TmdbCatalogue:
         sleep: Callable[[float], None] = time.sleep,
         chance: Callable[[], float] = chance,
     ) -> None:
-        if not token or not token.isascii() or not token.isprintable() or " " in token:
-            # Let through, it would be quoted by the error of the HTTP library.
-            raise ValueError("a TMDB token is printable ASCII without spaces")
         self._token = token
         self._cache = cache
         self._fallback = fallback
@@ -292,7 +286,7 @@ class TmdbCatalogue:
         try:
             with _Session(
                 self._base_url,
-                self._token,
+                _checked(self._token()),
                 Budget(self._timeout_s, now=self._now),
                 attempt_s=self._timeout_s / 2,
             ) as session:
@@ -604,6 +598,17 @@ class _Asked:
             )
             and (where.language is None or result.original_language == where.language.lower())
         )
+
+
+def _checked(token: str) -> str:
+    """Return a token that can be one. Any other would be quoted by the error of the HTTP library.
+
+    Raises:
+        ValueError: it cannot be one.
+    """
+    if not token or not token.isascii() or not token.isprintable() or " " in token:
+        raise ValueError("a TMDB token is printable ASCII without spaces")
+    return token
 
 
 class _Unauthorised(_Refused):

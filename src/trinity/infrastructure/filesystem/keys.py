@@ -1,87 +1,70 @@
 """`SigningKeys` and `Secrets` in a folder, created on first use, readable by their owner alone.
 
-Each `*.pem` is a signing key and its file name is its `kid`. The one that was written last signs;
-all are accepted, so that a key can be replaced without signing anybody out.
+Each `*.pem` is a signing key, its file name is its `kid`, and it is as old as the file.
 """
 
-import base64
 import fcntl
-import hashlib
 import os
 from pathlib import Path
+from typing import NamedTuple
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
-
+from trinity.domain import signing
+from trinity.domain.ids import Millis
 from trinity.infrastructure.filesystem import atomic
+from trinity.infrastructure.system.rsa import RsaKey
+from trinity.ports import Clock
 
-_BITS = 2048
 
-
-class FileKey:
-    """See `SigningKey`."""
-
-    def __init__(self, kid: str, private: rsa.RSAPrivateKey) -> None:
-        self._kid = kid
-        self._private = private
-        self._public = private.public_key()
-
-    @property
-    def kid(self) -> str:
-        """See `SigningKey.kid`."""
-        return self._kid
-
-    def sign(self, message: bytes) -> bytes:
-        """See `SigningKey.sign`."""
-        return self._private.sign(message, padding.PKCS1v15(), hashes.SHA256())
-
-    def verify(self, message: bytes, signature: bytes) -> bool:
-        """See `SigningKey.verify`."""
-        try:
-            self._public.verify(signature, message, padding.PKCS1v15(), hashes.SHA256())
-        except InvalidSignature:
-            return False
-        return True
-
-    def jwk(self) -> dict[str, str]:
-        """Return the public key as a JSON Web Key."""
-        numbers = self._public.public_numbers()
-        return {
-            "kty": "RSA",
-            "use": "sig",
-            "alg": "RS256",
-            "kid": self._kid,
-            "n": _number(numbers.n),
-            "e": _number(numbers.e),
-        }
+class _File(NamedTuple):
+    path: Path
+    created: Millis
+    key: RsaKey
 
 
 class FileKeys:
-    """See `SigningKeys`.
+    """See `SigningKeys`. Threads may share it.
 
     Args:
         folder: where the keys are; it is created, and so is a first key.
+        clock: tells which of them signs.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, clock: Clock) -> None:
+        self._folder = folder
+        self._clock = clock
         with _locked(folder):
-            files = sorted(folder.glob("*.pem"), key=lambda path: path.stat().st_mtime)
-            if not files:
-                files = [_create_key(folder)]
-        self._keys = [_load(path) for path in files]
+            files = [_load(path) for path in folder.glob("*.pem")] or [self._create()]
+        self._files = sorted(files, key=lambda file: file.created)
 
-    def current(self) -> FileKey:
+    def current(self) -> RsaKey:
         """See `SigningKeys.current`."""
-        return self._keys[-1]
+        files = self._files
+        return files[signing.signing([file.created for file in files], self._clock.now())].key
 
-    def by_kid(self, kid: str) -> FileKey | None:
+    def by_kid(self, kid: str) -> RsaKey | None:
         """See `SigningKeys.by_kid`."""
-        return next((key for key in self._keys if key.kid == kid), None)
+        return next((file.key for file in self._files if file.key.kid == kid), None)
 
     def public(self) -> list[dict[str, str]]:
         """See `SigningKeys.public`."""
-        return [key.jwk() for key in self._keys]
+        return [file.key.jwk() for file in self._files]
+
+    def renew(self) -> None:
+        """See `SigningKeys.renew`."""
+        with _locked(self._folder):
+            *old, newest = self._files
+            if not signing.due(newest.created, self._clock.now()):
+                return
+            self._files = [newest, self._create()]
+            for file in old:
+                file.path.unlink()
+
+    def _create(self) -> _File:
+        key, now = RsaKey.generate(), self._clock.now()
+        path = self._folder / f"{key.kid}.pem"
+        atomic.write(path, key.pem(), mode=0o600)
+        os.utime(path, (now / 1000, now / 1000))
+        return _File(path, now, key)
 
 
 class FileSecrets:
@@ -119,28 +102,9 @@ class _locked:
         os.close(self._handle)
 
 
-def _create_key(folder: Path) -> Path:
-    private = rsa.generate_private_key(public_exponent=65537, key_size=_BITS)
-    pem = private.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    public = private.public_key().public_bytes(
-        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
-    path = folder / f"{hashlib.sha256(public).hexdigest()[:16]}.pem"
-    atomic.write(path, pem, mode=0o600)
-    return path
-
-
-def _load(path: Path) -> FileKey:
-    private = serialization.load_pem_private_key(path.read_bytes(), password=None)
-    if not isinstance(private, rsa.RSAPrivateKey):
-        raise ValueError(f"{path} does not hold an RSA key")
-    return FileKey(path.stem, private)
-
-
-def _number(value: int) -> str:
-    raw = value.to_bytes((value.bit_length() + 7) // 8, "big")
-    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+def _load(path: Path) -> _File:
+    try:
+        key = RsaKey.read(path.stem, path.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{path} does not hold an RSA key") from error
+    return _File(path, Millis(path.stat().st_mtime_ns // 1_000_000), key)

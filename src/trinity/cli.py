@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from trinity import __version__
+from trinity import __version__, dlq
 from trinity.common.settings import PREFIX, InvalidSettings, Settings, from_environment
 
 _EPILOG = """\
@@ -98,6 +98,8 @@ def _parser() -> argparse.ArgumentParser:
         " anything is wrong. The server may go on meanwhile.",
     )
     doctor.set_defaults(run=_doctor)
+
+    dlq.add_to(commands)
 
     openapi = commands.add_parser(
         "openapi",

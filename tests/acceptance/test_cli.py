@@ -29,6 +29,7 @@ COMMANDS = {
     "backup": ["FILE", "signing key"],
     "restore": ["FILE", "TRINITY_DATA"],
     "doctor": ["exit status is 1", "without changing it"],
+    "dlq": ["list", "show", "redrive", "drop", "TRINITY_QUEUE_PREFIX"],
     "openapi": ["OpenAPI 3.1"],
 }
 

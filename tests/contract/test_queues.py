@@ -42,8 +42,8 @@ class Post(Protocol):
 
 
 class SqlitePost:
-    def __init__(self, folder: Path) -> None:
-        self.store = SqliteStore(folder / "queues.sqlite")
+    def __init__(self, file: Path) -> None:
+        self.store = SqliteStore(file)
         self.clock = FakeClock()
         self.queues = SqliteQueues(self.store, QUEUES, self.clock)
         self.bus = SqliteBus(self.queues, QUEUES)
@@ -94,7 +94,7 @@ def post(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Post]:
     if request.param == "aws":
         yield AwsPost(request.getfixturevalue("aws"))
         return
-    post = SqlitePost(tmp_path)
+    post = SqlitePost(tmp_path / "queues.sqlite")
     yield post
     post.store.close()
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tarfile
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,6 +31,7 @@ from trinity.infrastructure.filesystem.blobs import FileBlobs
 from trinity.infrastructure.filesystem.keys import FileKeys, FileSecrets
 from trinity.infrastructure.system.clock import SystemClock
 from trinity.store import users
+from trinity.topology import Queue
 
 PROGRAM = Path(sys.executable).parent / "trinity"
 VOTERS = 3
@@ -448,7 +450,11 @@ def test_a_restore_does_not_replace_keys_that_are_there(archive: Path, tmp_path:
 # ------------------------------------------------------------------------------------ the doctor
 
 
-def test_the_doctor_finds_nothing_wrong_with_healthy_data_and_changes_nothing(data: Path) -> None:
+def test_the_doctor_finds_nothing_wrong_with_healthy_data_and_changes_nothing(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "QUEUES", (Queue("calm"),))
+    send(data, "calm", hidden_for_s=900)
     before = contents(data)
     findings = list(doctor.examine(data))
     assert [f.problems for f in findings if f.problems] == []
@@ -517,6 +523,16 @@ def expose_a_key(data: Path) -> None:
 
 def lose_the_key(data: Path) -> None:
     next((data / "keys").glob("*.pem")).unlink()
+
+
+def send(data: Path, queue: str, *, sent_ago_s: int = 0, hidden_for_s: int = 0) -> None:
+    now = time.time_ns() // 1_000_000
+    times = f"{now - sent_ago_s * 1000}, {now + hidden_for_s * 1000}"
+    sql(
+        data,
+        "INSERT INTO messages (queue, id, body, sent_at, visible_at)"
+        f" VALUES ('{queue}', 'm1', 'hello', {times})",
+    )
 
 
 class Fault(NamedTuple):
@@ -607,6 +623,26 @@ FAULTS = [
         lambda data: sql(data, "DELETE FROM items WHERE sk = 'EMAIL'"),
         "the address of user zoe is not reserved",
     ),
+    Fault(
+        "a message that failed too often",
+        lambda data: send(data, "calm-dead"),
+        "1 messages of calm failed too often: trinity dlq show calm",
+    ),
+    Fault(
+        "a message that nobody waits for",
+        lambda data: send(data, "nowhere"),
+        "1 messages are in the queue nowhere, which nobody works off",
+    ),
+    Fault(
+        "a message that waits for days",
+        lambda data: send(data, "calm", sent_ago_s=25 * 3600),
+        "a message of calm has not been done for more than a day",
+    ),
+    Fault(
+        "a message that a wrong clock has hidden",
+        lambda data: send(data, "calm", hidden_for_s=13 * 3600),
+        "a message of calm is hidden for too long",
+    ),
     Fault("no decks", lambda data: shutil.rmtree(data / "blobs"), "is missing"),
     Fault("an altered deck", alter_a_deck, "was altered"),
     Fault("a key that others can read", expose_a_key, "can be read by others: chmod 600"),
@@ -621,6 +657,7 @@ def test_the_doctor_finds(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.setattr(doctor, "QUEUES", (Queue("calm"),))
     fault.damage(data)
     monkeypatch.setenv("TRINITY_DATA", str(data))
     assert cli.main(["doctor"]) == 1

@@ -15,9 +15,11 @@ from trinity.common.telemetry import Log
 from trinity.embedded import pumps
 from trinity.embedded.pumps import Housekeeper, StreamPump
 from trinity.infrastructure.sqlite import store as sqlite_store
+from trinity.infrastructure.sqlite.queues import SqliteQueues
 from trinity.infrastructure.sqlite.store import SqliteStore
+from trinity.infrastructure.system.clock import SystemClock
 from trinity.ports import Key, Unavailable, Update
-from trinity.topology import Function, Stream
+from trinity.topology import Function, Queue, Stream
 
 BOUND_S = 5.0
 FUNCTION = Function("publish", "streams.publish")
@@ -367,9 +369,13 @@ def test_a_feed_goes_on_after_a_read_failed(
 # ------------------------------------------------------------------------------- the housekeeper
 
 
+def queues_of(store: SqliteStore) -> SqliteQueues:
+    return SqliteQueues(store, [Queue("notify", receives=1)], SystemClock())
+
+
 @pytest.fixture
 def housekeeper(store: SqliteStore, quick: None) -> Iterator[Housekeeper]:
-    keeper = Housekeeper(store, Lines())
+    keeper = Housekeeper(store, queues_of(store), Lines())
     yield keeper
     keeper.stop()
     keeper.join()
@@ -406,8 +412,34 @@ def test_the_housekeeper_goes_on_after_a_round_that_failed(
     assert "sweeping failed" in {line["message"] for line in housekeeper._log.lines}
 
 
+def test_the_housekeeper_removes_dead_letters_of_two_weeks_ago_and_no_others(
+    store: SqliteStore, housekeeper: Housekeeper
+) -> None:
+    queues = queues_of(store)
+    old = int(time.time() * 1000) - 14 * 24 * 3600 * 1000
+
+    def tried_first(millis: int, body: str) -> None:
+        store.write(
+            lambda transaction: transaction.execute(
+                "UPDATE messages SET received_at = ? WHERE body = ?", (millis, body)
+            )
+        )
+
+    queues.send("notify", ["waits"])
+    queues.send("notify-dead", ["old", "younger"])
+    tried_first(old - 1000, "waits")
+    tried_first(old - 1000, "old")
+    tried_first(old + 60_000, "younger")
+    housekeeper.start()
+    eventually(lambda: queues.count("notify-dead") == 1, "the old one goes")
+    assert [message.body for message in queues.receive("notify-dead")] == ["younger"]
+    assert queues.count("notify") == 1
+    eventually(lambda: len(housekeeper._log.lines) > 0, "it is told")
+    assert housekeeper._log.lines[0]["removed"] == 1
+
+
 def test_the_housekeeper_stops_at_once_though_its_next_round_is_far(store: SqliteStore) -> None:
-    keeper = Housekeeper(store, Lines())
+    keeper = Housekeeper(store, queues_of(store), Lines())
     keeper.start()
     began = time.monotonic()
     keeper.stop()

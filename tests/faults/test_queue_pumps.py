@@ -181,6 +181,18 @@ def test_what_waits_for_its_next_attempt_goes_on_waiting_over_a_restart(working:
     assert hidden_for_s > 300
 
 
+def test_what_a_wrong_clock_has_hidden_for_years_comes_again_after_a_restart(
+    working: Working,
+) -> None:
+    working.queues.send("notify", ["a"])
+    working.store.write(
+        lambda transaction: transaction.execute("UPDATE messages SET visible_at = 1 << 50")
+    )
+    assert working.queues.receive("notify") == []
+    working.queues.release()
+    assert len(working.queues.receive("notify")) == 1
+
+
 def test_stopping_does_not_wait_for_the_next_message(working: Working) -> None:
     pump = working.start()
     working.end(pump)

@@ -2,16 +2,20 @@
 
 import hashlib
 import sqlite3
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 
+from trinity.domain.ids import DAY
 from trinity.domain.rooms import Room
 from trinity.embedded.backup import DATABASE
 from trinity.infrastructure.sqlite.store import SCHEMA_VERSION
+from trinity.ports import LONGEST_DELAY_S
 from trinity.store import keys, rooms
+from trinity.topology import QUEUES
 
 
 class Finding(NamedTuple):
@@ -43,6 +47,7 @@ def examine(data: Path) -> Iterator[Finding]:
         items, unreadable = _items(connection)
         yield unreadable
         yield _feeds(connection)
+        yield _queues(connection)
     except sqlite3.DatabaseError as error:
         # Nothing that is said of a broken database would be worth anything.
         yield Finding("database", [f"it cannot be read: {error}; bring a backup back"], 0)
@@ -93,6 +98,34 @@ def _feeds(connection: sqlite3.Connection) -> Finding:
         if seq > last
     ]
     return Finding("change feeds", problems, len(rows))
+
+
+def _queues(connection: sqlite3.Connection) -> Finding:
+    (there,) = connection.execute(
+        "SELECT count(*) FROM sqlite_master WHERE name = 'messages'"
+    ).fetchone()
+    rows = (
+        connection.execute(
+            "SELECT queue, count(*), min(sent_at), max(visible_at) FROM messages GROUP BY queue"
+        ).fetchall()
+        if there  # an older schema has none
+        else []
+    )
+    now = time.time() * 1000
+    dead = {queue.dead_letters: queue.name for queue in QUEUES}
+    known = {queue.name for queue in QUEUES}
+    problems = []
+    for name, count, oldest, latest in rows:
+        if name in dead:
+            what = f"trinity dlq show {dead[name]}"
+            problems.append(f"{count} messages of {dead[name]} failed too often: {what}")
+        elif name not in known:
+            problems.append(f"{count} messages are in the queue {name}, which nobody works off")
+        elif now - oldest > DAY:
+            problems.append(f"a message of {name} has not been done for more than a day")
+        elif latest - now > LONGEST_DELAY_S * 1000:
+            problems.append(f"a message of {name} is hidden for too long: restart the server")
+    return Finding("queues", problems, sum(count for _, count, _, _ in rows))
 
 
 def _readable_rooms(items: dict[tuple[str, str], Any]) -> tuple[list[Room], Finding]:

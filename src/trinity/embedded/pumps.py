@@ -15,6 +15,7 @@ from typing import Any
 from trinity.common.attributes import encode_item
 from trinity.common.telemetry import Log
 from trinity.domain.errors import Conflict
+from trinity.infrastructure.sqlite.queues import SqliteQueues
 from trinity.infrastructure.sqlite.store import Change, SqliteStore
 from trinity.ports import Item, Unavailable
 from trinity.topology import Function, Stream
@@ -172,15 +173,17 @@ class StreamPump:
 
 
 class Housekeeper:
-    """Removes, from a thread of its own, what has expired, and changes that everybody has seen.
+    """Removes, from a thread of its own, what is old: items, changes, dead letters.
 
     Args:
         store: what to keep tidy.
+        queues: in it.
         log: for what goes wrong.
     """
 
-    def __init__(self, store: SqliteStore, log: Log) -> None:
+    def __init__(self, store: SqliteStore, queues: SqliteQueues, log: Log) -> None:
         self._store = store
+        self._queues = queues
         self._log = log
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="housekeeper", daemon=True)
@@ -205,5 +208,7 @@ class Housekeeper:
                     pass
                 while not self._stopping.is_set() and self._store.trim_changes(now):
                     pass
+                while not self._stopping.is_set() and (gone := self._queues.forget_dead()):
+                    self._log("warning", "dead messages were kept for too long", removed=gone)
             except Exception as error:  # noqa: BLE001  (the next round may do better)
                 self._log.exception("sweeping failed", error)

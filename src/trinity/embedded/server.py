@@ -135,7 +135,7 @@ def serve(services: Services, announce: Callable[[str, int], None]) -> None:
         for function in FUNCTIONS
         for schedule in function.schedules
     ]
-    pumps.append(Housekeeper(store, log))
+    pumps.append(Housekeeper(store, services.store_queues, log))
     server = _Server(
         app,
         uvicorn.Config(

@@ -9,12 +9,13 @@ import uuid
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from trinity.domain.ids import Millis
+from trinity.domain.ids import DAY
 from trinity.infrastructure.sqlite.store import SqliteStore, Transaction
 from trinity.ports import LONGEST_DELAY_S, MOST_MESSAGES, Clock, Message
 from trinity.topology import Queue
 
 _DEAD_VISIBILITY_S = 30
+_KEEP_DEAD_FOR = 14 * DAY
 
 _SEND = (
     "INSERT INTO messages (queue, id, body, sent_at, visible_at) VALUES",
@@ -44,7 +45,14 @@ _DELETE = f"DELETE FROM messages {_OF_RECEIPTS}"  # noqa: S608  (nothing of it c
 _HIDE = f"UPDATE messages SET visible_at = :until, held = 0 {_OF_RECEIPTS}"  # noqa: S608
 _NEXT = "SELECT min(visible_at) FROM messages WHERE queue = ?"
 _COUNT = "SELECT count(*) FROM messages WHERE queue = ?"
-_RELEASE = "UPDATE messages SET visible_at = ?, held = 0 WHERE held"
+_RELEASE = "UPDATE messages SET visible_at = ?1, held = 0 WHERE held OR visible_at > ?1 + ?2"
+_FORGET = """
+    DELETE FROM messages WHERE number IN (
+        SELECT number FROM messages WHERE queue IN (SELECT value FROM json_each(:dead))
+            AND received_at < :before
+        LIMIT :limit
+    )
+"""
 
 
 class Taken(NamedTuple):
@@ -186,10 +194,23 @@ class SqliteQueues:
         """Show again what was taken by a process that is no more.
 
         For the one process that works the queues off, when it starts: nobody can be at work on
-        what is still held, so there is no need to wait for the visibility time.
+        what is still held, so there is no need to wait for the visibility time. The same goes for
+        what is hidden longer than anything can be, since the clock was wrong when that was written.
         """
-        now: Millis = self._clock.now()
-        self._store.write(lambda transaction: transaction.execute(_RELEASE, (now,)))
+        given = (self._clock.now(), LONGEST_DELAY_S * 1000)
+        self._store.write(lambda transaction: transaction.execute(_RELEASE, given))
+
+    def forget_dead(self, *, limit: int = 500) -> int:
+        """Remove dead letters that were first tried two weeks ago; return how many, up to `limit`.
+
+        SQS keeps messages for as long at most.
+        """
+        given = {
+            "dead": json.dumps([queue.dead_letters for queue in self._queues.values()]),
+            "before": self._clock.now() - _KEEP_DEAD_FOR,
+            "limit": limit,
+        }
+        return self._store.write(lambda transaction: transaction.execute(_FORGET, given).rowcount)
 
     def _known(self, queue: str) -> str:
         if queue not in self._names:

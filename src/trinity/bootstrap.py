@@ -223,6 +223,11 @@ class Services:
         """See `Mailer`."""
 
         def build() -> "Mailer":
+            if self.settings.ses == "on":
+                from trinity.infrastructure.aws.client import SES
+                from trinity.infrastructure.ses.mailer import SesMailer
+
+                return SesMailer(self._account.client(SES), self.settings.sender)
             if self.settings.smtp_url:
                 from trinity.infrastructure.mail.smtp import SmtpMailer
 

@@ -268,6 +268,7 @@ MODELS = {
     "events": aws.EVENTBRIDGE,
     "s3": aws.S3,
     "secretsmanager": aws.SECRETS_MANAGER,
+    "sesv2": aws.SES,
     "sqs": aws.SQS,
 }
 
@@ -277,7 +278,8 @@ def test_a_service_is_addressed_as_its_model_says(model):
     service = MODELS[model]
     metadata = botocore.session.get_session().get_service_model(model).metadata
     assert service.target_prefix == metadata.get("targetPrefix", "")
-    assert service.json_version == metadata.get("jsonVersion", "")
+    if metadata["protocol"] == "json":
+        assert service.json_version == metadata["jsonVersion"]
     assert service.endpoint_prefix == metadata["endpointPrefix"]
     assert service.signing_name == metadata.get("signingName", metadata["endpointPrefix"])
 

@@ -1,12 +1,17 @@
 """The contract of the `Mailer` port, for every adapter, and what is particular to each."""
 
+import base64
 import email.utils
+import json
 import stat
+import threading
 import time
 import traceback
 from collections.abc import Iterator
+from contextlib import contextmanager
 from email import message_from_bytes, policy
 from email.message import EmailMessage
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,13 +19,17 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from tests.contract.conftest import account, boto
+from tests.contract.scripted_server import ScriptedServer, Step, answer
 from tests.smtp import SmtpServer, authority, smtp_server
 from trinity.common.telemetry import Log
 from trinity.domain import errors
 from trinity.domain.users import clean_email
+from trinity.infrastructure.aws.client import SES
 from trinity.infrastructure.filesystem import atomic
 from trinity.infrastructure.filesystem.mailer import FileMailer
 from trinity.infrastructure.mail.smtp import SmtpMailer
+from trinity.infrastructure.ses.mailer import SesMailer
 from trinity.ports import Mail, Mailer, Refused, Unavailable
 
 LONG = "A line that is much longer than the 998 characters that RFC 5322 allows. " * 40
@@ -69,14 +78,65 @@ class SmtpBox:
         return [arrived.message for arrived in self.server.arrived]
 
 
+class SesBox:
+    """A server that takes mails as SES does: the request is held against the model of the API."""
+
+    def __init__(self, server: Any) -> None:
+        self.server = server
+        self.mailer: Mailer = SesMailer(account(server.url).client(SES), SENDER)
+
+    def messages(self) -> list[EmailMessage]:
+        sent = [json.loads(body)["Content"]["Raw"]["Data"] for body in self.server.bodies]
+        return [
+            message_from_bytes(base64.b64decode(raw), policy=policy.default)  # type: ignore[misc]
+            for raw in sent
+        ]
+
+
+@contextmanager
+def ses_server() -> Iterator[Any]:
+    """Take every mail."""
+
+    class Take(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            server.bodies.append(body)
+            server.targets.append(self.path)
+            self.send_response(200)
+            self.send_header("content-length", "20")
+            self.end_headers()
+            self.wfile.write(b'{"MessageId":"m-01"}')
+
+        def log_message(self, *_: Any) -> None:
+            return
+
+    server: Any = ThreadingHTTPServer(("127.0.0.1", 0), Take)
+    server.daemon_threads = True
+    server.bodies, server.targets = [], []
+    server.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
 SENDER = "Trinity <trinity@films.example>"
 
 
-@pytest.fixture(params=["filesystem", "smtp"])
+@pytest.fixture(params=["filesystem", "smtp", "ses"])
 def box(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Box]:
     """A mailer of each adapter, and where its mail ends up."""
     if request.param == "filesystem":
         yield FileBox(tmp_path)
+    elif request.param == "ses":
+        with ses_server() as server:
+            yield SesBox(server)
     else:
         with smtp_server() as server:
             yield SmtpBox(server)
@@ -179,8 +239,13 @@ def test_a_long_link_to_unsubscribe_is_not_broken(box: Box) -> None:
     assert send(box, unsubscribe_url=url)["List-Unsubscribe"] == f"<{url}>"
 
 
-def test_an_address_of_any_letters_gets_its_mail(box: Box) -> None:
-    assert send(box, to="josé@exämple.org")["To"] == "josé@exämple.org"
+def test_an_address_of_any_letters_gets_its_mail_or_is_refused_for_good(box: Box) -> None:
+    if isinstance(box, SesBox):
+        with pytest.raises(Refused, match="RFC 6531"):
+            send(box, to="josé@exämple.org")
+        assert box.messages() == []
+    else:
+        assert send(box, to="josé@exämple.org")["To"] == "josé@exämple.org"
 
 
 WORD = st.text(st.sampled_from("ab1.-_+!#$%&'*/=?^`{|}~[]üé日"), min_size=1, max_size=6)
@@ -345,3 +410,72 @@ def test_an_address_that_the_server_cannot_write_is_refused() -> None:
 def _all_of(error: BaseException) -> str:
     """Return what the log would say of an error."""
     return "".join(traceback.format_exception(error))
+
+
+# ------------------------------------------------------------------------------------ by SES alone
+
+
+def ses(server: ScriptedServer) -> SesMailer:
+    return SesMailer(account(server.url).client(SES), SENDER)
+
+
+def test_a_mail_is_the_request_that_aws_s_own_client_would_send() -> None:
+    with ses_server() as server:
+        SesBox(server).mailer.send(a_mail(to="ana@exämple.org"))
+        [ours] = server.bodies
+        raw = base64.b64decode(json.loads(ours)["Content"]["Raw"]["Data"])
+        boto("sesv2", server.url).send_email(
+            FromEmailAddress=SENDER,
+            Destination={"ToAddresses": ["ana@xn--exmple-cua.org"]},
+            Content={"Raw": {"Data": raw}},
+        )
+        assert json.loads(server.bodies[1]) == json.loads(ours)
+        assert server.targets[0] == server.targets[1]
+
+
+def test_a_mail_is_taken_by_the_local_cloud_if_it_knows_the_sender(aws: str) -> None:
+    mailer = SesMailer(account(aws).client(SES), SENDER)
+    with pytest.raises(Unavailable, match="MessageRejected"):
+        mailer.send(a_mail())
+    boto("sesv2", aws).create_email_identity(EmailIdentity="films.example")
+    boto("sesv2", aws).create_email_identity(EmailIdentity="ana@example.org")  # in the sandbox
+    mailer.send(a_mail())
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "meaning"),
+    [
+        ("BadRequestException", "Local address of ana@example.org", Refused),
+        ("MessageRejected", "Message contains a virus, ana@example.org", Refused),
+        ("MessageRejected", "Email address is not verified: ana@example.org", Unavailable),
+        ("MailFromDomainNotVerifiedException", "for ana@example.org", Unavailable),
+        ("AccountSuspendedException", "until ana@example.org pays", Unavailable),
+        ("LimitExceededException", "ana@example.org", Unavailable),
+        ("AccessDeniedException", "ana@example.org", Unavailable),
+    ],
+)
+def test_what_ses_says_of_a_recipient_is_final_and_what_it_says_of_us_is_not(
+    code: str, message: str, meaning: type[Exception]
+) -> None:
+    body = json.dumps({"message": message}).encode()
+    with ScriptedServer(answer(body, status=400, headers=[f"x-amzn-ErrorType: {code}"])) as server:
+        with pytest.raises(meaning) as refused:
+            ses(server).send(a_mail())
+        assert code in str(refused.value)
+        assert "ana" not in _all_of(refused.value)
+
+
+def test_a_mail_whose_outcome_is_not_known_is_not_sent_again_by_itself() -> None:
+    with ScriptedServer(Step(close=True)) as server, pytest.raises(Unavailable, match="unknown"):
+        ses(server).send(a_mail())
+
+
+def test_a_mail_that_ses_has_no_time_for_is_sent_again() -> None:
+    busy = answer(b"{}", status=429, headers=["x-amzn-ErrorType: TooManyRequestsException"])
+    with ScriptedServer(busy, answer(b'{"MessageId":"1"}')) as server:
+        ses(server).send(a_mail())
+
+
+def test_a_domain_that_can_be_none_is_refused() -> None:
+    with ScriptedServer() as server, pytest.raises(Refused, match="domain"):
+        ses(server).send(a_mail(to="ana@" + "ü" * 70 + ".org"))

@@ -26,6 +26,7 @@ GIVEN: dict[str, tuple[str, Any]] = {
     "tmdb_url": ("http://localhost:1", "http://localhost:1"),
     "smtp_url": ("smtps://me:secret@mail.example.org", "smtps://me:secret@mail.example.org"),
     "mail_from": ("Films <films@example.org>", "Films <films@example.org>"),
+    "ses": ("on", "on"),
     "table_name": ("trinity-prod", "trinity-prod"),
     "signing_secret": ("trinity/signing", "trinity/signing"),
     "cursor_secret": ("trinity/cursors", "trinity/cursors"),

@@ -92,6 +92,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             " `trinity` at the host of `TRINITY_PUBLIC_URL`.",
         ),
     ] = ""
+    ses: Annotated[
+        Literal["on", "off"],
+        Meta(description="On AWS: `on` hands mails to SES, which knows `TRINITY_MAIL_FROM`."),
+    ] = "off"
     table_name: Annotated[
         str,
         Meta(

@@ -78,6 +78,7 @@ DYNAMODB_STREAMS = Service("streams.dynamodb", "dynamodb", "DynamoDBStreams_2012
 EVENTBRIDGE = Service("events", "events", "AWSEvents", "1.1")
 S3 = Service("s3", "s3")
 SECRETS_MANAGER = Service("secretsmanager", "secretsmanager", "secretsmanager", "1.1")
+SES = Service("email", "ses")
 SQS = Service("sqs", "sqs", "AmazonSQS", "1.0")
 
 

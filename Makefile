@@ -20,6 +20,10 @@ $(VENV)/dev.stamp: $(VENV)/run.stamp requirements/dev.lock
 	@echo "Setting up the workshop (once) …" && $(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/dev.lock
 	@touch $@
 
+$(VENV)/cloud.stamp: $(VENV)/dev.stamp requirements/cloud.lock
+	@echo "Setting up CDK (once) …" && $(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/cloud.lock
+	@touch $@
+
 run: $(VENV)/run.stamp ## serve Trinity on this machine
 	@exec $(BIN)/trinity serve
 
@@ -34,7 +38,7 @@ check: $(VENV)/dev.stamp ## format, lint, types, arrows, unit tests: seconds, ch
 	$(BIN)/python tools/write_docs.py --check
 	$(BIN)/pytest tests/unit
 
-test: check chromium ## everything, with nothing skipped
+test: check chromium $(VENV)/cloud.stamp ## everything, with nothing skipped
 	$(BIN)/pytest tests --ignore=tests/unit
 
 .PHONY: chromium
@@ -54,6 +58,12 @@ catalogue: $(VENV)/dev.stamp ## build the shipped list of films anew
 
 artefacts: $(VENV)/run.stamp ## build what Lambda gets: a zip for each function, and layers
 	$(BIN)/python -m deploy.artefacts
+
+synth: artefacts $(VENV)/cloud.stamp ## write the CloudFormation templates of all stages
+	$(BIN)/python -m deploy.app
+
+cloud: $(VENV)/cloud.stamp ## deploy to a local AWS and serve there until Ctrl-C
+	@exec $(BIN)/python -m deploy.cloud
 
 bench: $(VENV)/dev.stamp ## measure, beside PocketBase
 	@(command -v wrk && command -v strace) >/dev/null || (apt-get -qq update && apt-get -qq install -y wrk strace >/dev/null)

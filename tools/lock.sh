@@ -7,4 +7,5 @@ compile=("$1" pip compile -q --universal --generate-hashes --no-header --no-emit
 "${compile[@]}" pyproject.toml --group dev -o requirements/dev.lock
 "${compile[@]}" pyproject.toml -c requirements/dev.lock -o requirements/run.lock
 "${compile[@]}" --group catalogue -c requirements/dev.lock -o requirements/catalogue.lock
+"${compile[@]}" --group cloud -c requirements/dev.lock -o requirements/cloud.lock
 "${compile[@]}" --group bench -o requirements/bench.lock

@@ -1,0 +1,167 @@
+"""The functions that people wait for, behind the routes and fields that the topology names."""
+
+from aws_cdk import Environment, Stack
+from aws_cdk import aws_apigatewayv2 as apigateway
+from aws_cdk import aws_appsync as appsync
+from aws_cdk import aws_iam as iam
+from constructs import Construct
+
+from deploy.edge import Edge
+from deploy.exceptions import accept
+from deploy.functions import LambdaFunction, Layers, Surroundings, pascal
+from trinity.topology import FUNCTIONS, Function
+
+AUDIENCE = "trinity"
+"""The `aud` of access tokens (common/tokens.py)."""
+
+
+class Api(Stack):
+    """HTTP routes, GraphQL fields, and the function behind each.
+
+    Attributes:
+        functions: by name.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        env: Environment,
+        edge: Edge,
+        around: Surroundings,
+    ) -> None:
+        super().__init__(
+            scope, construct_id, env=env, description=f"Trinity ({around.stage.name}): the API"
+        )
+        self._edge = edge
+        served = [f for f in FUNCTIONS if f.route or f.fields]
+        layers = Layers(self, around, served)
+        self.functions = {f.name: LambdaFunction(self, f, around, layers) for f in served}
+        # One role for the gateway instead of a permission on each function.
+        self._gateway = iam.Role(
+            self,
+            "Gateway",
+            description=f"Trinity ({around.stage.name}): API Gateway calls functions",
+            assumed_by=iam.ServicePrincipal("apigateway.amazonaws.com"),
+            inline_policies={"Invoke": self._may_invoke([f for f in served if f.route])},
+        )
+        # The authorizer reads the issuer's document while it is created, so those routes come
+        # first: https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-jwt-authorizer.html
+        open_routes = [self._route(f) for f in served if f.route and f.auth == "none"]
+        self._authorizer = apigateway.CfnAuthorizer(
+            self,
+            "Authorizer",
+            api_id=edge.http.api_id,
+            name="trinity",
+            authorizer_type="JWT",
+            identity_source=["$request.header.Authorization"],
+            jwt_configuration=apigateway.CfnAuthorizer.JWTConfigurationProperty(
+                audience=[AUDIENCE], issuer=edge.issuer
+            ),
+        )
+        for route in open_routes:
+            self._authorizer.add_dependency(route)
+        for function in served:
+            if function.route and function.auth == "user":
+                self._route(function)
+        self._fields(served, around)
+
+    def _may_invoke(self, functions: list[Function]) -> iam.PolicyDocument:
+        return iam.PolicyDocument(
+            statements=[
+                iam.PolicyStatement(
+                    actions=["lambda:InvokeFunction"],
+                    resources=[self.functions[f.name].alias.function_arn for f in functions],
+                )
+            ]
+        )
+
+    def _route(self, function: Function) -> apigateway.CfnRoute:
+        called = self.functions[function.name]
+        integration = apigateway.CfnIntegration(
+            called,
+            "Integration",
+            api_id=self._edge.http.api_id,
+            integration_type="AWS_PROXY",
+            integration_uri=called.alias.function_arn,
+            payload_format_version="2.0",
+            credentials_arn=self._gateway.role_arn,
+            timeout_in_millis=30_000 if function.timeout_s >= 30 else (function.timeout_s * 1000),
+        )
+        route = apigateway.CfnRoute(
+            called,
+            "Route",
+            api_id=self._edge.http.api_id,
+            route_key=str(function.route),
+            target=f"integrations/{integration.ref}",
+            authorization_type="JWT" if function.auth == "user" else "NONE",
+            authorizer_id=self._authorizer.ref if function.auth == "user" else None,
+        )
+        if function.auth == "none":
+            accept(
+                route, "APIG4", "For everybody: whoever comes here has no token yet, or need not."
+            )
+        return route
+
+    def _fields(self, functions: list[Function], around: Surroundings) -> None:
+        resolved = [f for f in functions if f.fields]
+        caller = iam.Role(
+            self,
+            "Resolvers",
+            description=f"Trinity ({around.stage.name}): AppSync calls functions",
+            assumed_by=iam.ServicePrincipal("appsync.amazonaws.com"),
+            inline_policies={"Invoke": self._may_invoke(resolved)},
+        )
+        for function in resolved:
+            called = self.functions[function.name]
+            source = appsync.CfnDataSource(
+                called,
+                "Source",
+                api_id=self._edge.graphql.api_id,
+                name=pascal(function.name),
+                type="AWS_LAMBDA",
+                service_role_arn=caller.role_arn,
+                lambda_config=appsync.CfnDataSource.LambdaConfigProperty(
+                    lambda_function_arn=called.alias.function_arn
+                ),
+            )
+            for field in function.fields:
+                type_name, _, field_name = field.partition(".")
+                # Without mapping template or code it is a direct Lambda resolver: the function
+                # gets AppSync's whole context, and what it returns is the value of the field.
+                appsync.CfnResolver(
+                    called,
+                    pascal(field.replace(".", "_")),
+                    api_id=self._edge.graphql.api_id,
+                    type_name=type_name,
+                    field_name=field_name,
+                    data_source_name=source.attr_name,
+                )
+        self._published()
+
+    def _published(self) -> None:
+        """`publishRoomEvent` answers with what it is given, which AppSync hands to followers."""
+        graphql = self._edge.graphql
+        nothing = appsync.CfnDataSource(
+            self, "Nothing", api_id=graphql.api_id, name="Nothing", type="NONE"
+        )
+        appsync.CfnResolver(
+            self,
+            "PublishRoomEvent",
+            api_id=graphql.api_id,
+            type_name="Mutation",
+            field_name="publishRoomEvent",
+            data_source_name=nothing.attr_name,
+            runtime=appsync.CfnResolver.AppSyncRuntimeProperty(
+                name="APPSYNC_JS", runtime_version="1.0.0"
+            ),
+            code=(
+                "export function request(ctx) {\n"
+                "  return { payload: ctx.args.event };\n"
+                "}\n"
+                "export function response(ctx) {\n"
+                "  return ctx.result;\n"
+                "}\n"
+            ),
+        )

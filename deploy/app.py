@@ -1,0 +1,139 @@
+"""`python -m deploy.app`: writes the CloudFormation templates of all stages, or of one.
+
+It needs no credentials and no network: what Lambda gets was built before (deploy/artefacts.py).
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import msgspec
+from aws_cdk import App, Environment, Tags, Validations
+from cdk_nag import AwsSolutionsChecks
+
+from deploy.api import Api
+from deploy.artefacts import AWS, BUILD, Artefacts
+from deploy.data import Data
+from deploy.edge import Edge
+from deploy.functions import Surroundings
+from deploy.network import Network
+from deploy.stages import PRIMARY_REGION, STAGES, Stage
+from deploy.watch import Watch
+from deploy.work import Work
+
+OUTPUT = Path(__file__).parents[1] / "cdk.out"
+
+
+class Region:
+    """All stacks of a stage in one region."""
+
+    def __init__(self, app: App, stage: Stage, built: Path, *, region: str, primary: bool) -> None:
+        env = Environment(region=region)
+        prefix = f"trinity-{stage.name}" + ("" if primary else "-second")
+        self.data = Data(app, f"{prefix}-data", stage=stage, env=env, primary=primary)
+        self.edge = Edge(
+            app, f"{prefix}-edge", stage=stage, env=env, data=self.data, primary=primary
+        )
+        network = Network(app, f"{prefix}-network", stage=stage, env=env) if stage.redis else None
+        around = _surroundings(stage, built, self.data, self.edge, network)
+        self.api = Api(app, f"{prefix}-api", env=env, edge=self.edge, around=around)
+        self.work = Work(
+            app, f"{prefix}-work", env=env, data=self.data, around=around, active=primary
+        )
+        self.watch = Watch(
+            app,
+            f"{prefix}-watch",
+            stage=stage,
+            env=env,
+            data=self.data,
+            edge=self.edge,
+            functions={**self.api.functions, **self.work.functions},
+        )
+
+
+def _surroundings(
+    stage: Stage, built: Path, data: Data, edge: Edge, network: Network | None
+) -> Surroundings:
+    artefacts = msgspec.json.decode((built / "artefacts.json").read_bytes(), type=Artefacts)
+    publish = f"{edge.graphql.arn}/types/Mutation/fields/publishRoomEvent"
+    settings = {
+        "": {
+            "TRINITY_PUBLIC_URL": edge.public_url,
+            "TRINITY_LOG_LEVEL": "info",
+        },
+        "table": {"TRINITY_TABLE_NAME": data.table.table_name},
+        "blobs": {"TRINITY_BUCKET_NAME": data.blobs.bucket_name},
+        "keys": {"TRINITY_SECRET_ARN": data.keys.secret_arn},
+        "secrets": {"TRINITY_SECRET_ARN": data.keys.secret_arn},
+        "realtime": {"TRINITY_APPSYNC_URL": edge.graphql.graphql_url},
+        "mailer": {"TRINITY_MAIL_FROM": stage.mail_from},
+        "bus": {"TRINITY_BUS_NAME": data.bus.event_bus_name},
+        "shared cache": {"TRINITY_REDIS_URL": network.url} if network else {},
+    }
+    arns = {
+        "table": data.table.table_arn,
+        "stream": data.table.table_stream_arn or f"{data.table.table_arn}/stream/*",
+        "blobs": _bucket_arn(data, "blobs"),
+        "blobs/*": _bucket_arn(data, "blobs") + "/*",
+        "keys": data.keys.secret_arn,
+        "bus": data.bus.event_bus_arn,
+        "publishRoomEvent": publish,
+        "mail": data.format_arn(
+            service="ses", resource="identity", resource_name=stage.mail_from.partition("@")[2]
+        ),
+        "stream-failures": data.stream_failures.queue_arn,
+        **{f"queue:{name}": queue.queue_arn for name, queue in data.queues.items()},
+    }
+    return Surroundings(
+        stage=stage,
+        artefacts=artefacts,
+        built=built,
+        arns=arns,
+        settings=settings,
+        network=network.vpc if network else None,
+        wall=network.wall if network else None,
+    )
+
+
+def _bucket_arn(data: Data, name: str) -> str:
+    """Return the ARN of a bucket by its name, which says more than a reference to a stack."""
+    return (
+        f"arn:{data.partition}:s3:::trinity-{data.stage.name}-{data.account}-{data.region}-{name}"
+    )
+
+
+def synthesise(stages: list[Stage], built: Path, output: Path) -> None:
+    """Write the templates and assets of some stages into a folder.
+
+    Raises:
+        RuntimeError: a rule of cdk-nag is broken and nobody said why that is fine.
+    """
+    app = App(outdir=str(output), analytics_reporting=False, tree_metadata=False)
+    Validations.of(app).add_plugins(AwsSolutionsChecks(app))
+    for stage in stages:
+        second = (
+            Region(app, stage, built, region=stage.second_region, primary=False)
+            if stage.second_region
+            else None
+        )
+        first = Region(app, stage, built, region=PRIMARY_REGION, primary=True)
+        if second is not None:
+            second.data.add_dependency(first.data)
+    Tags.of(app).add("trinity-stage", stage.name)
+    app.synth()
+
+
+def main() -> int:
+    """Write what was asked for."""
+    parser = argparse.ArgumentParser(prog="python -m deploy.app", description=__doc__)
+    parser.add_argument("--stage", choices=sorted(STAGES), help="one stage (default: all)")
+    parser.add_argument("--built", type=Path, default=BUILD / AWS.name, help="folder of artefacts")
+    parser.add_argument("--output", type=Path, default=OUTPUT, help="default: cdk.out/")
+    options = parser.parse_args()
+    stages = [STAGES[options.stage]] if options.stage else list(STAGES.values())
+    synthesise(stages, options.built, options.output)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

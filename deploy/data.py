@@ -1,0 +1,312 @@
+"""What lasts: table, buckets, queues, keys. No deployment of anything else can replace it."""
+
+from aws_cdk import CfnOutput, Duration, Environment, RemovalPolicy, Stack
+from aws_cdk import aws_cloudtrail as cloudtrail
+from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_events as events
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_secretsmanager as secretsmanager
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+from deploy.exceptions import accept, tolerate
+from deploy.stages import Stage
+from trinity.topology import FUNCTIONS
+
+UPLOADS_QUEUE = "process_upload"
+_LONGEST_RETENTION = Duration.days(14)
+
+
+class Data(Stack):
+    """The stateful stack.
+
+    Attributes:
+        key: encrypts table, secret and what alarms say.
+        table: the one table, with its stream.
+        blobs, uploads, archive, web: buckets.
+        access_logs: where S3 and CloudFront write down who asked for what.
+        keys: the secret that holds signing keys and the key of cursors.
+        bus: takes domain events.
+        queues: by the names of the topology; dead-letter queues have `-dead` behind.
+        stream_failures: where it is noted which changes a function could not cope with.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        stage: Stage,
+        env: Environment,
+        primary: bool,
+    ) -> None:
+        super().__init__(
+            scope,
+            construct_id,
+            env=env,
+            termination_protection=stage.keep,
+            description=f"Trinity ({stage.name}): what lasts",
+        )
+        self.stage = stage
+        self._primary = primary
+        self._removal = RemovalPolicy.RETAIN if stage.keep else RemovalPolicy.DESTROY
+        self.key = self._make_key()
+        self.table = self._make_table() if primary else self._replica()
+        self.queues = self._make_queues()
+        self.stream_failures = self._queue("StreamFailures", "stream-failures")
+        accept(self.stream_failures, "SQS3", "It is itself where failures end.")
+        self.access_logs = self._bucket("AccessLogs", takes_logs=True)
+        self.blobs = self._bucket("Blobs")
+        self.archive = self._bucket("Archive", cool_after_days=90)
+        self.uploads = self._bucket("Uploads", expire_after_days=2)
+        self.web = self._bucket("Web")
+        for served, below in ((self.web, "*"), (self.blobs, "media/*")):
+            self._let_cloudfront_read(served, below)
+        self._receive_uploads()
+        self.keys = self._make_keys()
+        self.bus = events.EventBus(self, "Bus", event_bus_name=f"trinity-{stage.name}")
+        self.bus.archive(
+            "Replay",
+            description="Domain events of thirty days, to be played again",
+            event_pattern=events.EventPattern(source=["trinity"]),
+            retention=Duration.days(30),
+        )
+        CfnOutput(self, "WebBucket", value=self.web.bucket_name)
+        if primary:
+            self._trail()
+
+    def _make_key(self) -> kms.Key:
+        key = kms.Key(
+            self,
+            "Key",
+            description=f"Trinity ({self.stage.name})",
+            enable_key_rotation=True,
+            removal_policy=self._removal,
+        )
+        # Whoever may use the table may use its key, but through DynamoDB alone: so no function
+        # needs a permission on the key itself.
+        # https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html#conditions-kms-via-service
+        key.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="ThroughServices",
+                principals=[iam.AnyPrincipal()],
+                actions=[
+                    "kms:Encrypt",
+                    "kms:Decrypt",
+                    "kms:ReEncryptFrom",
+                    "kms:ReEncryptTo",
+                    "kms:GenerateDataKey",
+                    "kms:DescribeKey",
+                    "kms:CreateGrant",
+                ],
+                resources=["*"],  # in a key policy: this key
+                conditions={
+                    "StringEquals": {
+                        "kms:CallerAccount": self.account,
+                        "kms:ViaService": [
+                            f"dynamodb.{self.region}.amazonaws.com",
+                            f"secretsmanager.{self.region}.amazonaws.com",
+                        ],
+                    }
+                },
+            )
+        )
+        key.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="Alarms",
+                principals=[
+                    iam.ServicePrincipal("cloudwatch.amazonaws.com"),
+                    iam.ServicePrincipal("budgets.amazonaws.com"),
+                ],
+                actions=["kms:Decrypt", "kms:GenerateDataKey"],
+                resources=["*"],
+                conditions={"StringEquals": {"aws:SourceAccount": self.account}},
+            )
+        )
+        return key
+
+    def _make_keys(self) -> secretsmanager.ISecret:
+        """Return the secret, or its replica, which has the same name in the other region."""
+        stage, name = self.stage, f"trinity/{self.stage.name}/keys"
+        if not self._primary:
+            return secretsmanager.Secret.from_secret_name_v2(self, "Keys", name)
+        second = stage.second_region
+        keys = secretsmanager.Secret(
+            self,
+            "Keys",
+            secret_name=name,
+            description="Signing keys of access tokens and the key of cursors",
+            encryption_key=None if second else self.key,
+            removal_policy=self._removal,
+            replica_regions=[secretsmanager.ReplicaRegion(region=second)] if second else None,
+        )
+        accept(keys, "SMG4", "The schedule of rotate_keys rotates it, and keeps the key before.")
+        return keys
+
+    def _replica(self) -> dynamodb.ITableV2:
+        """Return the replica of the table that the first region has put here."""
+        return dynamodb.TableV2.from_table_name(self, "Table", f"trinity-{self.stage.name}")
+
+    def _make_table(self) -> dynamodb.TableV2:
+        second = self.stage.second_region
+        return dynamodb.TableV2(
+            self,
+            "Table",
+            table_name=f"trinity-{self.stage.name}",
+            partition_key=dynamodb.Attribute(name="PK", type=dynamodb.AttributeType.STRING),
+            sort_key=dynamodb.Attribute(name="SK", type=dynamodb.AttributeType.STRING),
+            billing=dynamodb.Billing.on_demand(),
+            dynamo_stream=dynamodb.StreamViewType.NEW_AND_OLD_IMAGES,
+            time_to_live_attribute="expires",
+            point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
+                point_in_time_recovery_enabled=True
+            ),
+            deletion_protection=self.stage.keep,
+            removal_policy=self._removal,
+            # A key of our own would have to be in both regions before the table is in one.
+            encryption=dynamodb.TableEncryptionV2.aws_managed_key()
+            if second
+            else dynamodb.TableEncryptionV2.customer_managed_key(self.key),
+            replicas=[dynamodb.ReplicaTableProps(region=second)] if second else None,
+        )
+
+    def _make_queues(self) -> dict[str, sqs.Queue]:
+        made: dict[str, sqs.Queue] = {}
+        for queue in (f.queue for f in FUNCTIONS if f.queue is not None):
+            name = queue.name.title().replace("_", "")
+            dead = self._queue(f"{name}Dead", f"{queue.name}-dead")
+            made[f"{queue.name}-dead"] = dead
+            made[queue.name] = sqs.Queue(
+                self,
+                f"{name}Queue",
+                queue_name=f"trinity-{self.stage.name}-{queue.name}",
+                visibility_timeout=Duration.seconds(queue.visibility_s),
+                retention_period=Duration.days(4),
+                encryption=sqs.QueueEncryption.SQS_MANAGED,
+                enforce_ssl=True,
+                removal_policy=self._removal,
+                dead_letter_queue=sqs.DeadLetterQueue(queue=dead, max_receive_count=queue.receives),
+            )
+        return made
+
+    def _queue(self, construct_id: str, name: str) -> sqs.Queue:
+        """Return a queue for what went wrong."""
+        return sqs.Queue(
+            self,
+            construct_id,
+            queue_name=f"trinity-{self.stage.name}-{name}",
+            retention_period=_LONGEST_RETENTION,
+            encryption=sqs.QueueEncryption.SQS_MANAGED,
+            enforce_ssl=True,
+            removal_policy=self._removal,
+        )
+
+    def _bucket(
+        self,
+        construct_id: str,
+        *,
+        takes_logs: bool = False,
+        cool_after_days: int | None = None,
+        expire_after_days: int | None = None,
+    ) -> s3.Bucket:
+        rules = [
+            s3.LifecycleRule(
+                id="tidy",
+                abort_incomplete_multipart_upload_after=Duration.days(1),
+                noncurrent_version_expiration=Duration.days(30),
+                expiration=Duration.days(400 if takes_logs else expire_after_days)
+                if takes_logs or expire_after_days
+                else None,
+                transitions=[
+                    s3.Transition(
+                        storage_class=s3.StorageClass.INFREQUENT_ACCESS,
+                        transition_after=Duration.days(cool_after_days),
+                    )
+                ]
+                if cool_after_days
+                else None,
+            )
+        ]
+        bucket = s3.Bucket(
+            self,
+            construct_id,
+            # Named, so that the other region and a reviewer of permissions know which one is meant.
+            bucket_name=f"trinity-{self.stage.name}-{self.account}-{self.region}"
+            f"-{construct_id.lower()}",
+            versioned=True,
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            encryption=s3.BucketEncryption.S3_MANAGED,
+            enforce_ssl=True,
+            minimum_tls_version=1.2,
+            removal_policy=self._removal,
+            lifecycle_rules=rules,
+            server_access_logs_bucket=None if takes_logs else self.access_logs,
+            server_access_logs_prefix=None if takes_logs else f"s3/{construct_id.lower()}/",
+            # CloudFront writes its logs by access control lists:
+            # https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/standard-logging-legacy-s3.html
+            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_PREFERRED if takes_logs else None,
+        )
+        if takes_logs:
+            tolerate(bucket, "W3045", "CloudFront writes its logs by access control lists.")
+        return bucket
+
+    def _let_cloudfront_read(self, bucket: s3.Bucket, below: str) -> None:
+        """Let distributions of this account read; which one, this stack cannot know yet."""
+        bucket.add_to_resource_policy(
+            iam.PolicyStatement(
+                principals=[iam.ServicePrincipal("cloudfront.amazonaws.com")],
+                actions=["s3:GetObject"],
+                resources=[bucket.arn_for_objects(below)],
+                conditions={"StringEquals": {"aws:SourceAccount": self.account}},
+            )
+        )
+
+    def _receive_uploads(self) -> None:
+        """Let browsers post files, and S3 tell the queue about each of them."""
+        self.uploads.add_cors_rule(
+            allowed_methods=[s3.HttpMethods.POST],
+            allowed_origins=[f"https://{self.stage.domain}" if self.stage.domain else "*"],
+            allowed_headers=["content-type"],
+            max_age=3600,
+        )
+        queue = self.queues.get(UPLOADS_QUEUE)
+        if queue is None:
+            return
+        queue.add_to_resource_policy(
+            iam.PolicyStatement(
+                principals=[iam.ServicePrincipal("s3.amazonaws.com")],
+                actions=["sqs:SendMessage"],
+                resources=[queue.queue_arn],
+                conditions={"StringEquals": {"aws:SourceAccount": self.account}},
+            )
+        )
+        bucket = self.uploads.node.default_child
+        assert isinstance(bucket, s3.CfnBucket)
+        bucket.notification_configuration = s3.CfnBucket.NotificationConfigurationProperty(
+            queue_configurations=[
+                s3.CfnBucket.QueueConfigurationProperty(
+                    event="s3:ObjectCreated:*", queue=queue.queue_arn
+                )
+            ]
+        )
+        # S3 tries the queue when it is told of it, so the policy has to be there.
+        for child in queue.node.find_all():
+            if isinstance(child, sqs.CfnQueuePolicy):
+                bucket.add_dependency(child)
+
+    def _trail(self) -> None:
+        trail = cloudtrail.Trail(
+            self,
+            "Trail",
+            bucket=self._bucket("TrailLogs"),
+            is_multi_region_trail=True,
+            include_global_service_events=True,
+            enable_file_validation=True,
+        )
+        # Who read signing keys is in the management events; who read uploads is asked for here.
+        trail.add_s3_event_selector(
+            [cloudtrail.S3EventSelector(bucket=self.uploads)],
+            include_management_events=True,
+        )

@@ -1,0 +1,445 @@
+"""What stands in front: the HTTP API, AppSync, and CloudFront with a firewall before both.
+
+The APIs are bare here: functions, routes and resolvers come in the stack after this one, since the
+functions are told under which name people reach them.
+"""
+
+from pathlib import Path
+
+from aws_cdk import CfnOutput, Duration, Environment, Fn, RemovalPolicy, Stack
+from aws_cdk import aws_apigatewayv2 as apigateway
+from aws_cdk import aws_appsync as appsync
+from aws_cdk import aws_certificatemanager as acm
+from aws_cdk import aws_cloudfront as cloudfront
+from aws_cdk import aws_cloudfront_origins as origins
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_route53 as route53
+from aws_cdk import aws_route53_targets as targets
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_wafv2 as waf
+from constructs import Construct
+
+from deploy.data import Data
+from deploy.exceptions import accept
+from deploy.stages import Stage
+
+SCHEMA = Path(__file__).parents[1] / "schema" / "schema.graphql"
+QUERY_DEPTH = 10
+"""As deep as the embedded host lets a query be."""
+
+
+class Edge(Stack):
+    """The front of a region.
+
+    Attributes:
+        http: the HTTP API, without routes.
+        graphql: the GraphQL API, without resolvers.
+        issuer: of the access tokens: the HTTP API itself, since an authorizer reads the issuer's
+            document while it is being created, long before CloudFront answers.
+        public_url: where people reach all this.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        stage: Stage,
+        env: Environment,
+        data: Data,
+        primary: bool,
+    ) -> None:
+        super().__init__(
+            scope, construct_id, env=env, description=f"Trinity ({stage.name}): the front"
+        )
+        self._stage = stage
+        self._data = data
+        self._removal = RemovalPolicy.RETAIN if stage.keep else RemovalPolicy.DESTROY
+        self.http = apigateway.HttpApi(
+            self,
+            "Http",
+            api_name=f"trinity-{stage.name}",
+            description="Trinity",
+            create_default_stage=False,
+        )
+        self._http_stage()
+        self.issuer = f"https://{self.http.api_id}.execute-api.{self.region}.{self.url_suffix}"
+        self.graphql = self._graphql()
+        zone = (
+            route53.HostedZone.from_hosted_zone_attributes(
+                self, "Zone", hosted_zone_id=stage.hosted_zone_id, zone_name=stage.domain
+            )
+            if stage.domain and stage.hosted_zone_id
+            else None
+        )
+        self._origin_host = f"{self.http.api_id}.execute-api.{self.region}.{self.url_suffix}"
+        if zone is not None and stage.second_region:
+            self._name_of_the_region(zone, primary=primary)
+        self.public_url = f"https://{stage.domain}"
+        if primary:
+            distribution = self._distribution(zone)
+            if not stage.domain:
+                self.public_url = f"https://{distribution.distribution_domain_name}"
+            CfnOutput(self, "Url", value=self.public_url)
+            CfnOutput(self, "DistributionId", value=distribution.distribution_id)
+        CfnOutput(self, "HttpApiUrl", value=self.issuer)
+        CfnOutput(self, "GraphqlUrl", value=self.graphql.graphql_url)
+
+    # ------------------------------------------------------------------------------ the two APIs
+
+    def _http_stage(self) -> None:
+        log = logs.LogGroup(
+            self,
+            "AccessLog",
+            log_group_name=f"/trinity/{self._stage.name}/access",
+            retention=logs.RetentionDays.ONE_MONTH,
+            removal_policy=self._removal,
+        )
+        # No address, no token and no query: what is here may be kept without a second thought.
+        wanted = ("requestId", "routeKey", "status", "responseLatency", "integrationErrorMessage")
+        entries = ",".join(f'"{name}":"$context.{name}"' for name in wanted)
+        apigateway.CfnStage(
+            self,
+            "HttpStage",
+            api_id=self.http.api_id,
+            stage_name="$default",
+            auto_deploy=True,
+            access_log_settings=apigateway.CfnStage.AccessLogSettingsProperty(
+                destination_arn=log.log_group_arn, format="{" + entries + "}"
+            ),
+            default_route_settings=apigateway.CfnStage.RouteSettingsProperty(
+                throttling_rate_limit=self._stage.requests_per_s,
+                throttling_burst_limit=self._stage.burst,
+                detailed_metrics_enabled=True,
+            ),
+        )
+
+    def _graphql(self) -> appsync.GraphqlApi:
+        logger = iam.Role(
+            self,
+            "GraphqlLogger",
+            assumed_by=iam.ServicePrincipal("appsync.amazonaws.com"),
+            description=f"Trinity ({self._stage.name}): AppSync writes its log",
+        )
+        api = appsync.GraphqlApi(
+            self,
+            "Graphql",
+            name=f"trinity-{self._stage.name}",
+            definition=appsync.Definition.from_file(str(SCHEMA)),
+            authorization_config=appsync.AuthorizationConfig(
+                default_authorization=appsync.AuthorizationMode(
+                    authorization_type=appsync.AuthorizationType.OIDC,
+                    open_id_connect_config=appsync.OpenIdConnectConfig(oidc_provider=self.issuer),
+                ),
+                additional_authorization_modes=[
+                    appsync.AuthorizationMode(authorization_type=appsync.AuthorizationType.IAM)
+                ],
+            ),
+            query_depth_limit=QUERY_DEPTH,
+            xray_enabled=True,
+        )
+        # The construct for this would bring a function of its own, to set how long the log is kept.
+        bare = api.node.default_child
+        assert isinstance(bare, appsync.CfnGraphQLApi)
+        bare.log_config = appsync.CfnGraphQLApi.LogConfigProperty(
+            cloud_watch_logs_role_arn=logger.role_arn,
+            field_log_level="ERROR",
+            exclude_verbose_content=True,
+        )
+        accept(bare, "ASC3", "Verbose logs hold headers and arguments: tokens, names and votes.")
+        log = logs.LogGroup(
+            self,
+            "GraphqlLog",
+            log_group_name=f"/aws/appsync/apis/{api.api_id}",
+            retention=logs.RetentionDays.ONE_MONTH,
+            removal_policy=self._removal,
+        )
+        logger.attach_inline_policy(
+            iam.Policy(
+                self,
+                "GraphqlLogPolicy",
+                statements=[
+                    iam.PolicyStatement(
+                        actions=["logs:CreateLogStream", "logs:PutLogEvents"],
+                        resources=[log.log_group_arn],
+                    )
+                ],
+            )
+        )
+        return api
+
+    def _name_of_the_region(self, zone: route53.IHostedZone, *, primary: bool) -> None:
+        """Let both regions answer to one name, the second one while the first is ill."""
+        name = f"api.{self._stage.domain}"
+        domain = apigateway.DomainName(
+            self,
+            "ApiName",
+            domain_name=name,
+            certificate=acm.Certificate(
+                self,
+                "ApiCertificate",
+                domain_name=name,
+                validation=acm.CertificateValidation.from_dns(zone),
+            ),
+        )
+        apigateway.CfnApiMapping(
+            self,
+            "ApiMapping",
+            api_id=self.http.api_id,
+            domain_name=domain.name,
+            stage="$default",
+        )
+        check = route53.CfnHealthCheck(
+            self,
+            "ApiHealth",
+            health_check_config=route53.CfnHealthCheck.HealthCheckConfigProperty(
+                type="HTTPS",
+                fully_qualified_domain_name=self._origin_host,
+                resource_path="/api/health",
+                port=443,
+                request_interval=30,
+                failure_threshold=3,
+            ),
+        )
+        route53.CfnRecordSet(
+            self,
+            "ApiRecord",
+            hosted_zone_id=zone.hosted_zone_id,
+            name=name,
+            type="A",
+            failover="PRIMARY" if primary else "SECONDARY",
+            set_identifier=self.region,
+            health_check_id=check.attr_health_check_id,
+            alias_target=route53.CfnRecordSet.AliasTargetProperty(
+                dns_name=domain.regional_domain_name,
+                hosted_zone_id=domain.regional_hosted_zone_id,
+                evaluate_target_health=False,
+            ),
+        )
+        self._origin_host = name
+
+    # ------------------------------------------------------------------------------- CloudFront
+
+    def _distribution(self, zone: route53.IHostedZone | None) -> cloudfront.Distribution:
+        api = origins.HttpOrigin(
+            self._origin_host,
+            origin_ssl_protocols=[cloudfront.OriginSslPolicy.TLS_V1_2],
+            read_timeout=Duration.seconds(30),
+        )
+        graphql_host = Fn.select(2, Fn.split("/", self.graphql.graphql_url))
+        realtime_host = Fn.join(".appsync-realtime-api.", Fn.split(".appsync-api.", graphql_host))
+        graphql = origins.HttpOrigin(
+            graphql_host, origin_ssl_protocols=[cloudfront.OriginSslPolicy.TLS_V1_2]
+        )
+        realtime = origins.HttpOrigin(
+            realtime_host, origin_ssl_protocols=[cloudfront.OriginSslPolicy.TLS_V1_2]
+        )
+        page = self._bucket("Page", self._data.web)
+        media = self._bucket("Media", self._data.blobs)
+        headers = self._headers()
+        dynamic = {
+            "viewer_protocol_policy": cloudfront.ViewerProtocolPolicy.HTTPS_ONLY,
+            "allowed_methods": cloudfront.AllowedMethods.ALLOW_ALL,
+            "cache_policy": cloudfront.CachePolicy.CACHING_DISABLED,
+            # The API has to see its own host name, not ours.
+            "origin_request_policy": cloudfront.OriginRequestPolicy.ALL_VIEWER_EXCEPT_HOST_HEADER,
+            "response_headers_policy": headers,
+            "compress": True,
+        }
+        static = {
+            "viewer_protocol_policy": cloudfront.ViewerProtocolPolicy.REDIRECT_TO_HTTPS,
+            "cache_policy": cloudfront.CachePolicy.CACHING_OPTIMIZED,
+            "response_headers_policy": headers,
+            "compress": True,
+        }
+        distribution = cloudfront.Distribution(
+            self,
+            "Distribution",
+            comment=f"Trinity ({self._stage.name})",
+            default_root_object="index.html",
+            default_behavior=cloudfront.BehaviorOptions(
+                origin=page,
+                function_associations=[
+                    cloudfront.FunctionAssociation(
+                        function=self._page_of_links(),
+                        event_type=cloudfront.FunctionEventType.VIEWER_REQUEST,
+                    )
+                ],
+                **static,
+            ),
+            additional_behaviors={
+                "/api/catalogue/*": cloudfront.BehaviorOptions(
+                    origin=api, **{**dynamic, "cache_policy": self._same_for_everybody()}
+                ),
+                "/api/*": cloudfront.BehaviorOptions(origin=api, **dynamic),
+                "/.well-known/*": cloudfront.BehaviorOptions(origin=api, **dynamic),
+                "/graphql/realtime": cloudfront.BehaviorOptions(
+                    origin=realtime,
+                    function_associations=[
+                        cloudfront.FunctionAssociation(
+                            function=self._path_of_realtime(),
+                            event_type=cloudfront.FunctionEventType.VIEWER_REQUEST,
+                        )
+                    ],
+                    **dynamic,
+                ),
+                "/graphql": cloudfront.BehaviorOptions(origin=graphql, **dynamic),
+                "/media/*": cloudfront.BehaviorOptions(origin=media, **static),
+            },
+            minimum_protocol_version=cloudfront.SecurityPolicyProtocol.TLS_V1_2_2021,
+            http_version=cloudfront.HttpVersion.HTTP2_AND_3,
+            price_class=cloudfront.PriceClass.PRICE_CLASS_100,
+            log_bucket=self._data.access_logs,
+            log_file_prefix="cloudfront/",
+            web_acl_id=self._firewall().attr_arn,
+            domain_names=[self._stage.domain] if self._stage.domain else None,
+            certificate=acm.Certificate(
+                self,
+                "Certificate",
+                domain_name=self._stage.domain,
+                validation=acm.CertificateValidation.from_dns(zone),
+            )
+            if zone is not None and self._stage.domain
+            else None,
+        )
+        accept(distribution, "CFR1", "People everywhere may decide what to watch.")
+        if zone is None:
+            accept(
+                distribution,
+                "CFR4",
+                "Without a domain of our own CloudFront's certificate is used, and with it no"
+                " minimum can be set. Stages for people have a domain.",
+            )
+        else:
+            route53.ARecord(
+                self,
+                "Name",
+                zone=zone,
+                target=route53.RecordTarget.from_alias(targets.CloudFrontTarget(distribution)),
+            )
+        return distribution
+
+    def _bucket(self, construct_id: str, bucket: s3.IBucket) -> cloudfront.IOrigin:
+        """Return a bucket as an origin; its own stack lets CloudFront read it."""
+        known = s3.Bucket.from_bucket_attributes(
+            self,
+            construct_id,
+            bucket_name=bucket.bucket_name,
+            region=self.region,
+        )
+        return origins.S3BucketOrigin.with_origin_access_control(known)
+
+    def _headers(self) -> cloudfront.ResponseHeadersPolicy:
+        return cloudfront.ResponseHeadersPolicy(
+            self,
+            "Headers",
+            response_headers_policy_name=f"trinity-{self._stage.name}",
+            security_headers_behavior=cloudfront.ResponseSecurityHeadersBehavior(
+                content_security_policy=cloudfront.ResponseHeadersContentSecurityPolicy(
+                    content_security_policy="default-src 'self'; img-src 'self' https: data:;"
+                    " connect-src 'self' https: wss:; frame-ancestors 'none'; base-uri 'none'",
+                    override=False,
+                ),
+                content_type_options=cloudfront.ResponseHeadersContentTypeOptions(override=True),
+                frame_options=cloudfront.ResponseHeadersFrameOptions(
+                    frame_option=cloudfront.HeadersFrameOption.DENY, override=True
+                ),
+                referrer_policy=cloudfront.ResponseHeadersReferrerPolicy(
+                    referrer_policy=cloudfront.HeadersReferrerPolicy.SAME_ORIGIN, override=True
+                ),
+                strict_transport_security=cloudfront.ResponseHeadersStrictTransportSecurity(
+                    access_control_max_age=Duration.days(365),
+                    include_subdomains=True,
+                    override=True,
+                ),
+            ),
+        )
+
+    def _same_for_everybody(self) -> cloudfront.CachePolicy:
+        """What the catalogue says is the same for everybody, whoever asks."""
+        return cloudfront.CachePolicy(
+            self,
+            "Catalogue",
+            cache_policy_name=f"trinity-{self._stage.name}-catalogue",
+            default_ttl=Duration.seconds(0),
+            min_ttl=Duration.seconds(0),
+            max_ttl=Duration.hours(1),
+            query_string_behavior=cloudfront.CacheQueryStringBehavior.all(),
+            enable_accept_encoding_gzip=True,
+            enable_accept_encoding_brotli=True,
+        )
+
+    def _page_of_links(self) -> cloudfront.Function:
+        """A link to a room, `/r/CODE`, shows the one page there is."""
+        return cloudfront.Function(
+            self,
+            "PageOfLinks",
+            function_name=f"trinity-{self._stage.name}-links",
+            runtime=cloudfront.FunctionRuntime.JS_2_0,
+            code=cloudfront.FunctionCode.from_inline(
+                "function handler(event) {\n"
+                "  const request = event.request;\n"
+                "  if (request.uri.startsWith('/r/')) request.uri = '/index.html';\n"
+                "  return request;\n"
+                "}\n"
+            ),
+        )
+
+    def _path_of_realtime(self) -> cloudfront.Function:
+        """AppSync's own real-time host knows no path but `/graphql`."""
+        return cloudfront.Function(
+            self,
+            "PathOfRealtime",
+            function_name=f"trinity-{self._stage.name}-realtime",
+            runtime=cloudfront.FunctionRuntime.JS_2_0,
+            code=cloudfront.FunctionCode.from_inline(
+                "function handler(event) {\n"
+                "  event.request.uri = '/graphql';\n"
+                "  return event.request;\n"
+                "}\n"
+            ),
+        )
+
+    def _firewall(self) -> waf.CfnWebACL:
+        def watched(name: str) -> waf.CfnWebACL.VisibilityConfigProperty:
+            return waf.CfnWebACL.VisibilityConfigProperty(
+                cloud_watch_metrics_enabled=True, sampled_requests_enabled=True, metric_name=name
+            )
+
+        def managed(priority: int, name: str) -> waf.CfnWebACL.RuleProperty:
+            return waf.CfnWebACL.RuleProperty(
+                name=name,
+                priority=priority,
+                override_action=waf.CfnWebACL.OverrideActionProperty(none={}),
+                statement=waf.CfnWebACL.StatementProperty(
+                    managed_rule_group_statement=waf.CfnWebACL.ManagedRuleGroupStatementProperty(
+                        vendor_name="AWS", name=name
+                    )
+                ),
+                visibility_config=watched(name),
+            )
+
+        return waf.CfnWebACL(
+            self,
+            "Firewall",
+            name=f"trinity-{self._stage.name}",
+            scope="CLOUDFRONT",
+            default_action=waf.CfnWebACL.DefaultActionProperty(allow={}),
+            visibility_config=watched("all"),
+            rules=[
+                waf.CfnWebACL.RuleProperty(
+                    name="PerAddress",
+                    priority=0,
+                    action=waf.CfnWebACL.RuleActionProperty(block={}),
+                    statement=waf.CfnWebACL.StatementProperty(
+                        rate_based_statement=waf.CfnWebACL.RateBasedStatementProperty(
+                            aggregate_key_type="IP", limit=self._stage.per_address
+                        )
+                    ),
+                    visibility_config=watched("PerAddress"),
+                ),
+                managed(1, "AWSManagedRulesAmazonIpReputationList"),
+                managed(2, "AWSManagedRulesKnownBadInputsRuleSet"),
+            ],
+        )

@@ -1,0 +1,350 @@
+"""The templates: what AWS is asked for, and what it must never be asked for."""
+
+import filecmp
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aws_cdk import App, Stack, Validations
+from aws_cdk import aws_sqs as sqs
+from cdk_nag import AwsSolutionsChecks
+from cfnlint.api import lint
+from deploy.app import synthesise
+from deploy.exceptions import accept
+from deploy.stages import CRITICAL, STAGES, Stage
+
+from tests.deploy.conftest import Assembly, Built
+from trinity.topology import FUNCTIONS, Function
+
+ROOM_TO_GROW = 400
+"""Resources of a stack; CloudFormation ends at 500."""
+
+STATEFUL = {
+    "AWS::DynamoDB::GlobalTable",
+    "AWS::S3::Bucket",
+    "AWS::SQS::Queue",
+    "AWS::SecretsManager::Secret",
+    "AWS::KMS::Key",
+    "AWS::Events::EventBus",
+}
+
+everywhere = pytest.mark.parametrize("stage", STAGES.values(), ids=lambda stage: stage.name)
+each = pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.name)
+
+
+def stack_of(function: Function, stage: str) -> str:
+    return f"trinity-{stage}-{'api' if function.route or function.fields else 'work'}"
+
+
+def found(assembly: Assembly, function: Function, kind: str, stage: str = "prod") -> dict[str, Any]:
+    """Return the one resource of a type that belongs to a function."""
+    name = "".join(part.capitalize() for part in function.name.split("_"))
+    matching = {
+        logical: properties
+        for logical, properties in assembly.resources(stack_of(function, stage), kind).items()
+        if re.match(rf"{name}(Function|Role|Log|Alias|Route|Integration)[0-9A-F]{{8}}$", logical)
+        or re.match(rf"{name}(Function|Role|Log|Alias|Route|Integration)$", logical)
+    }
+    (properties,) = matching.values()
+    return properties
+
+
+class TestStacks:
+    """How resources are spread."""
+
+    def test_every_stage_has_its_stacks(self, assembly: Assembly) -> None:
+        parts = ("data", "edge", "api", "work", "watch")
+        wanted = [f"trinity-{stage}-{part}" for stage in STAGES for part in parts]
+        wanted += [f"trinity-prod-multi-region-second-{part}" for part in parts]
+        wanted += ["trinity-prod-network"]
+        assert assembly.names() == sorted(wanted)
+
+    def test_no_stack_comes_near_the_limit_of_cloudformation(self, assembly: Assembly) -> None:
+        sizes = {name: len(assembly.template(name)["Resources"]) for name in assembly.names()}
+        assert {name: size for name, size in sizes.items() if size > ROOM_TO_GROW} == {}
+
+    def test_what_lasts_is_in_the_stacks_of_data_alone(self, assembly: Assembly) -> None:
+        for name in assembly.names():
+            kinds = {r["Type"] for r in assembly.template(name)["Resources"].values()}
+            assert name.endswith("-data") or not kinds & STATEFUL, name
+
+    @everywhere
+    def test_what_lasts_outlives_its_stack_where_a_stage_keeps_it(
+        self, assembly: Assembly, stage: Stage
+    ) -> None:
+        template = assembly.template(f"trinity-{stage.name}-data")
+        wanted = "Retain" if stage.keep else "Delete"
+        for logical, resource in template["Resources"].items():
+            if resource["Type"] in STATEFUL - {"AWS::Events::EventBus"}:
+                assert resource["DeletionPolicy"] == wanted, logical
+                assert resource["UpdateReplacePolicy"] == wanted, logical
+
+    def test_the_same_sources_give_the_same_templates(
+        self, assembly: Assembly, aws: Built, tmp_path: Path
+    ) -> None:
+        synthesise(list(STAGES.values()), aws.folder, tmp_path)
+        names = [file.name for file in assembly.folder.glob("*.json")]
+        names = [name for name in names if not name.startswith("validation-report")]
+        same, different, missing = filecmp.cmpfiles(assembly.folder, tmp_path, names, shallow=False)
+        assert (different, missing) == ([], [])
+        assert len(same) > len(STAGES)
+
+
+class TestRules:
+    """cfn-lint and cdk-nag."""
+
+    def test_cfn_lint_finds_nothing(self, assembly: Assembly) -> None:
+        regions = ["us-east-1", "eu-west-1"]
+        findings = [
+            f"{file.name}: {match}"
+            for file in assembly.files()
+            for match in lint(file.read_text(), regions=regions)
+        ]
+        assert findings == []
+
+    def test_cdk_nag_stops_a_template_that_breaks_a_rule(self, tmp_path: Path) -> None:
+        app = App(outdir=str(tmp_path))
+        Validations.of(app).add_plugins(AwsSolutionsChecks(app))
+        stack = Stack(app, "stack")
+        accepted = sqs.Queue(stack, "Accepted", enforce_ssl=True)
+        accept(accepted, "SQS3", "this one, and not the other")
+        sqs.Queue(stack, "Other", enforce_ssl=True)
+        with pytest.raises(RuntimeError, match="Validation failed"):
+            app.synth()
+        report = (tmp_path / "validation-report.json").read_text()
+        assert "stack/Other/Resource" in report
+
+    def test_what_is_accepted_is_accepted_for_one_resource_with_a_reason(
+        self, assembly: Assembly
+    ) -> None:
+        for name in assembly.names():
+            for logical, resource in assembly.template(name)["Resources"].items():
+                config = resource.get("Metadata", {}).get("cfn-lint")
+                if config is not None:
+                    assert len(config["reason"]) > 20, logical
+
+
+class TestTable:
+    """The one table."""
+
+    @everywhere
+    def test_it_is_kept_safe(self, assembly: Assembly, stage: Stage) -> None:
+        table = assembly.only(f"trinity-{stage.name}-data", "AWS::DynamoDB::GlobalTable")
+        assert table["BillingMode"] == "PAY_PER_REQUEST"
+        assert table["StreamSpecification"] == {"StreamViewType": "NEW_AND_OLD_IMAGES"}
+        assert table["TimeToLiveSpecification"] == {"AttributeName": "expires", "Enabled": True}
+        assert table["SSESpecification"] == {"SSEEnabled": True, "SSEType": "KMS"}
+        assert [key["AttributeName"] for key in table["KeySchema"]] == ["PK", "SK"]
+        for replica in table["Replicas"]:
+            recovery = replica["PointInTimeRecoverySpecification"]
+            assert recovery["PointInTimeRecoveryEnabled"] is True
+            assert replica["DeletionProtectionEnabled"] is stage.keep
+
+    def test_it_is_in_two_regions_where_the_stage_is(self, assembly: Assembly) -> None:
+        table = assembly.only("trinity-prod-multi-region-data", "AWS::DynamoDB::GlobalTable")
+        assert {replica["Region"] for replica in table["Replicas"]} == {"us-east-1", "eu-west-1"}
+
+
+class TestBuckets:
+    """Buckets."""
+
+    @everywhere
+    def test_they_are_private_versioned_encrypted_and_tidied(
+        self, assembly: Assembly, stage: Stage
+    ) -> None:
+        buckets = assembly.resources(f"trinity-{stage.name}-data", "AWS::S3::Bucket")
+        assert len(buckets) >= 5
+        for logical, bucket in buckets.items():
+            assert all(bucket["PublicAccessBlockConfiguration"].values()), logical
+            assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}, logical
+            assert bucket["BucketEncryption"], logical
+            assert bucket["LifecycleConfiguration"]["Rules"], logical
+
+    @everywhere
+    def test_they_talk_tls_alone(self, assembly: Assembly, stage: Stage) -> None:
+        name = f"trinity-{stage.name}-data"
+        guarded = set()
+        for policy in assembly.resources(name, "AWS::S3::BucketPolicy").values():
+            for statement in policy["PolicyDocument"]["Statement"]:
+                if statement["Effect"] == "Deny" and statement["Condition"] == {
+                    "Bool": {"aws:SecureTransport": "false"}
+                }:
+                    guarded.add(policy["Bucket"]["Ref"])
+        assert guarded == assembly.resources(name, "AWS::S3::Bucket").keys()
+
+
+@each
+class TestFunction:
+    """Each function of the topology."""
+
+    def test_it_is_what_the_topology_says(self, assembly: Assembly, function: Function) -> None:
+        lambda_ = found(assembly, function, "AWS::Lambda::Function")
+        assert lambda_["Handler"] == f"trinity.handlers.{function.module}.handler"
+        assert lambda_["MemorySize"] == function.memory_mb
+        assert lambda_["Timeout"] == function.timeout_s
+        assert lambda_["Architectures"] == ["arm64"]
+        assert lambda_["Runtime"] == "python3.13"
+        assert lambda_["TracingConfig"] == {"Mode": "Active"}
+        assert lambda_.get("ReservedConcurrentExecutions") == function.concurrency
+
+    def test_its_log_ends_some_day(self, assembly: Assembly, function: Function) -> None:
+        log = found(assembly, function, "AWS::Logs::LogGroup")
+        assert log["RetentionInDays"] == STAGES["prod"].log_days
+        assert log["LogGroupName"] == f"/trinity/prod/{function.name}"
+
+    def test_it_is_called_by_an_alias(self, assembly: Assembly, function: Function) -> None:
+        alias = found(assembly, function, "AWS::Lambda::Alias")
+        assert "Version" in str(alias["FunctionVersion"])
+
+    def test_its_environment_holds_no_secret(self, assembly: Assembly, function: Function) -> None:
+        lambda_ = found(assembly, function, "AWS::Lambda::Function")
+        for name in lambda_["Environment"]["Variables"]:
+            assert not re.search("TOKEN|PASSWORD|SECRET(?!_ARN)|KEY", name), name
+
+    def test_its_role_is_its_own(self, assembly: Assembly, function: Function) -> None:
+        lambda_ = found(assembly, function, "AWS::Lambda::Function")
+        (role, what) = lambda_["Role"]["Fn::GetAtt"]
+        assert role.startswith(function.name.replace("_", "").capitalize()[:1])
+        others = assembly.resources(stack_of(function, "prod"), "AWS::Lambda::Function")
+        assert sum(o["Role"]["Fn::GetAtt"] == [role, what] for o in others.values()) == 1
+
+
+class TestPermissions:
+    """What roles may do."""
+
+    def test_no_action_has_a_wildcard(self, assembly: Assembly) -> None:
+        for name in assembly.names():
+            for kind in ("AWS::IAM::Role", "AWS::IAM::Policy"):
+                for logical, properties in assembly.resources(name, kind).items():
+                    for statement in _statements(properties):
+                        actions = statement["Action"]
+                        for action in [actions] if isinstance(actions, str) else actions:
+                            assert "*" not in action, (name, logical, action)
+
+    def test_resources_are_named_but_where_aws_has_none_finer(self, assembly: Assembly) -> None:
+        coarse = {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
+        coarse |= {
+            f"ec2:{action}"
+            for action in (
+                "CreateNetworkInterface",
+                "DescribeNetworkInterfaces",
+                "DescribeSubnets",
+                "DeleteNetworkInterface",
+                "AssignPrivateIpAddresses",
+                "UnassignPrivateIpAddresses",
+            )
+        }
+        for name in assembly.names():
+            for logical, properties in assembly.resources(name, "AWS::IAM::Role").items():
+                for statement in _statements(properties):
+                    if statement["Resource"] == "*":
+                        assert set(statement["Action"]) <= coarse, (name, logical)
+
+
+def _statements(properties: dict[str, Any]) -> list[dict[str, Any]]:
+    documents = [policy["PolicyDocument"] for policy in properties.get("Policies", [])]
+    if "PolicyDocument" in properties:
+        documents.append(properties["PolicyDocument"])
+    return [statement for document in documents for statement in document["Statement"]]
+
+
+class TestFront:
+    """HTTP API, AppSync and CloudFront."""
+
+    def test_each_route_has_its_authorizer(self, assembly: Assembly) -> None:
+        routes = {
+            route["RouteKey"]: route["AuthorizationType"]
+            for route in assembly.resources("trinity-prod-api", "AWS::ApiGatewayV2::Route").values()
+        }
+        assert routes == {
+            f.route: "JWT" if f.auth == "user" else "NONE" for f in FUNCTIONS if f.route
+        }
+
+    def test_each_field_has_a_direct_resolver(self, assembly: Assembly) -> None:
+        resolvers = assembly.resources("trinity-prod-api", "AWS::AppSync::Resolver").values()
+        direct = {f"{r['TypeName']}.{r['FieldName']}" for r in resolvers if "Code" not in r}
+        assert direct == {field for f in FUNCTIONS for field in f.fields}
+
+    @everywhere
+    def test_requests_are_throttled_and_written_down(
+        self, assembly: Assembly, stage: Stage
+    ) -> None:
+        http = assembly.only(f"trinity-{stage.name}-edge", "AWS::ApiGatewayV2::Stage")
+        assert http["DefaultRouteSettings"]["ThrottlingRateLimit"] == stage.requests_per_s
+        written = http["AccessLogSettings"]["Format"]
+        assert "requestId" in written
+        assert not re.search("identity|authorizer|path|query", written)
+
+    def test_people_come_through_a_firewall(self, assembly: Assembly) -> None:
+        distribution = assembly.only("trinity-prod-edge", "AWS::CloudFront::Distribution")
+        assert distribution["DistributionConfig"]["WebACLId"]
+        firewall = assembly.only("trinity-prod-edge", "AWS::WAFv2::WebACL")
+        assert {rule["Name"] for rule in firewall["Rules"]} >= {"PerAddress"}
+
+
+class TestStages:
+    """What stages ask for."""
+
+    def test_new_versions_are_tried_on_a_tenth_and_taken_back(self, assembly: Assembly) -> None:
+        groups = assembly.resources("trinity-prod-api", "AWS::CodeDeploy::DeploymentGroup")
+        assert len(groups) == len(CRITICAL)
+        for group in groups.values():
+            config = group["DeploymentConfigName"]
+            assert config == "CodeDeployDefault.LambdaCanary10Percent5Minutes"
+            assert "DEPLOYMENT_STOP_ON_ALARM" in group["AutoRollbackConfiguration"]["Events"]
+
+    def test_environments_are_kept_warm_as_the_stage_wants(self, assembly: Assembly) -> None:
+        targets = "AWS::ApplicationAutoScaling::ScalableTarget"
+        assert len(assembly.resources("trinity-prod-api", targets)) == len(CRITICAL)
+        assert assembly.resources("trinity-dev-api", targets) == {}
+        for function in FUNCTIONS:
+            if function.route or function.fields:
+                snap = found(assembly, function, "AWS::Lambda::Function", "prod-multi-region").get(
+                    "SnapStart"
+                )
+                assert (snap is not None) == (function.name in CRITICAL)
+
+    def test_functions_live_beside_the_cache_only_if_they_share_it(
+        self, assembly: Assembly
+    ) -> None:
+        for function in FUNCTIONS:
+            lambda_ = found(assembly, function, "AWS::Lambda::Function")
+            shares = ("cache", "share") in function.grants
+            assert ("VpcConfig" in lambda_) == shares, function.name
+            assert ("TRINITY_REDIS_URL" in lambda_["Environment"]["Variables"]) == shares
+        assert assembly.resources("trinity-prod-network", "AWS::EC2::NatGateway") == {}
+
+    def test_a_region_that_stands_by_tells_nothing_twice(self, assembly: Assembly) -> None:
+        mappings = "AWS::Lambda::EventSourceMapping"
+        for mapping in assembly.resources(
+            "trinity-prod-multi-region-second-work", mappings
+        ).values():
+            assert mapping["Enabled"] is False
+
+
+class TestAlarms:
+    """Who is woken by what."""
+
+    def test_every_queue_of_failures_has_an_alarm(self, assembly: Assembly) -> None:
+        alarms = assembly.resources("trinity-prod-watch", "AWS::CloudWatch::Alarm")
+        names = {alarm["AlarmName"] for alarm in alarms.values()}
+        for function in FUNCTIONS:
+            if function.queue is not None:
+                assert f"trinity-prod-Dead-{function.queue.name}-dead" in names
+        assert "trinity-prod-Dead-stream-failures" in names
+
+    def test_every_alarm_leads_to_a_runbook_that_is_there(self, assembly: Assembly) -> None:
+        runbooks = (Path(__file__).parents[2] / "docs" / "runbooks.md").read_text()
+        headings = {
+            re.sub(r"[^a-z0-9-]", "", line.lstrip("# ").lower().replace(" ", "-"))
+            for line in runbooks.splitlines()
+            if line.startswith("#")
+        }
+        for stack in ("watch", "api"):
+            for kind in ("AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm"):
+                for alarm in assembly.resources(f"trinity-prod-{stack}", kind).values():
+                    if "AlarmDescription" not in alarm or "scaling" in alarm.get("AlarmName", ""):
+                        continue
+                    anchor = alarm["AlarmDescription"].rpartition("docs/runbooks.md#")[2]
+                    assert anchor in headings, alarm["AlarmDescription"]

@@ -35,7 +35,7 @@ check: $(VENV)/dev.stamp ## format, lint, types, arrows, unit tests: seconds, ch
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/python tools/write_docs.py --check
+	$(BIN)/python -m tools.write_docs --check
 	$(BIN)/pytest tests/unit
 
 test: check chromium $(VENV)/cloud.stamp ## everything, with nothing skipped
@@ -50,7 +50,7 @@ fix: $(VENV)/dev.stamp ## format, and mend what can be mended
 	$(BIN)/ruff format .
 
 docs: $(VENV)/run.stamp ## write schema/openapi.json and the reference pages anew
-	$(BIN)/python tools/write_docs.py
+	$(BIN)/python -m tools.write_docs
 
 catalogue: $(VENV)/dev.stamp ## build the shipped list of films anew
 	$(BIN)/python -m pip install -q --require-hashes -r requirements/catalogue.lock

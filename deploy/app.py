@@ -59,15 +59,17 @@ def _surroundings(
     settings = {
         "": {
             "TRINITY_PUBLIC_URL": edge.public_url,
-            "TRINITY_LOG_LEVEL": "info",
+            "TRINITY_ISSUER_URL": edge.issuer,
+            "TRINITY_METRICS_NAMESPACE": f"Trinity/{stage.name}",
         },
         "table": {"TRINITY_TABLE_NAME": data.table.table_name},
         "blobs": {"TRINITY_BUCKET_NAME": data.blobs.bucket_name},
-        "keys": {"TRINITY_SECRET_ARN": data.keys.secret_arn},
-        "secrets": {"TRINITY_SECRET_ARN": data.keys.secret_arn},
+        "keys": {"TRINITY_SIGNING_SECRET": data.signing.secret_arn},
+        "secrets": {"TRINITY_CURSOR_SECRET": data.cursors.secret_arn},
         "realtime": {"TRINITY_APPSYNC_URL": edge.graphql.graphql_url},
         "mailer": {"TRINITY_MAIL_FROM": stage.mail_from},
         "bus": {"TRINITY_BUS_NAME": data.bus.event_bus_name},
+        "queue": {"TRINITY_QUEUE_PREFIX": f"trinity-{stage.name}-"},
         "shared cache": {"TRINITY_REDIS_URL": network.url} if network else {},
     }
     arns = {
@@ -75,7 +77,8 @@ def _surroundings(
         "stream": data.table.table_stream_arn or f"{data.table.table_arn}/stream/*",
         "blobs": _bucket_arn(data, "blobs"),
         "blobs/*": _bucket_arn(data, "blobs") + "/*",
-        "keys": data.keys.secret_arn,
+        "signing": data.signing.secret_arn,
+        "cursors": data.cursors.secret_arn,
         "bus": data.bus.event_bus_arn,
         "publishRoomEvent": publish,
         "mail": data.format_arn(

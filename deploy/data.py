@@ -27,7 +27,7 @@ class Data(Stack):
         table: the one table, with its stream.
         blobs, uploads, archive, web: buckets.
         access_logs: where S3 and CloudFront write down who asked for what.
-        keys: the secret that holds signing keys and the key of cursors.
+        signing, cursors: secrets: the keys of access tokens, and the one of cursors.
         bus: takes domain events.
         queues: by the names of the topology; dead-letter queues have `-dead` behind.
         stream_failures: where it is noted which changes a function could not cope with.
@@ -65,7 +65,15 @@ class Data(Stack):
         for served, below in ((self.web, "*"), (self.blobs, "media/*")):
             self._let_cloudfront_read(served, below)
         self._receive_uploads()
-        self.keys = self._make_keys()
+        self.signing = self._secret("Signing", "Keys that sign access tokens, in JSON")
+        self.cursors = self._secret("Cursors", "Signs the cursors of lists")
+        if primary:
+            # It begins without a value: rotate_keys makes the first key.
+            bare = self.signing.node.default_child
+            assert isinstance(bare, secretsmanager.CfnSecret)
+            bare.add_property_deletion_override("GenerateSecretString")
+        accept(self.signing, "SMG4", "The schedule of rotate_keys does it, and keeps the last key.")
+        accept(self.cursors, "SMG4", "A cursor is good for a day and gives nobody any rights.")
         self.bus = events.EventBus(self, "Bus", event_bus_name=f"trinity-{stage.name}")
         self.bus.archive(
             "Replay",
@@ -127,23 +135,22 @@ class Data(Stack):
         )
         return key
 
-    def _make_keys(self) -> secretsmanager.ISecret:
-        """Return the secret, or its replica, which has the same name in the other region."""
-        stage, name = self.stage, f"trinity/{self.stage.name}/keys"
+    def _secret(self, construct_id: str, description: str) -> secretsmanager.ISecret:
+        """Return a secret, or its replica, which has the same name in the other region."""
+        name = f"trinity/{self.stage.name}/{construct_id.lower()}"
         if not self._primary:
-            return secretsmanager.Secret.from_secret_name_v2(self, "Keys", name)
-        second = stage.second_region
-        keys = secretsmanager.Secret(
+            return secretsmanager.Secret.from_secret_name_v2(self, construct_id, name)
+        second = self.stage.second_region
+        return secretsmanager.Secret(
             self,
-            "Keys",
+            construct_id,
             secret_name=name,
-            description="Signing keys of access tokens and the key of cursors",
+            description=description,
+            generate_secret_string=secretsmanager.SecretStringGenerator(password_length=64),
             encryption_key=None if second else self.key,
             removal_policy=self._removal,
             replica_regions=[secretsmanager.ReplicaRegion(region=second)] if second else None,
         )
-        accept(keys, "SMG4", "The schedule of rotate_keys rotates it, and keeps the key before.")
-        return keys
 
     def _replica(self) -> dynamodb.ITableV2:
         """Return the replica of the table that the first region has put here."""

@@ -222,6 +222,8 @@ def _environment(function: Function, around: Surroundings) -> dict[str, str]:
         found |= around.settings.get(resource, {})
         if what == "share" and around.in_network(function):
             found |= around.settings["shared cache"]
+    if function.queue is not None:
+        found |= around.settings["queue"]
     return dict(sorted(found.items()))
 
 

@@ -121,12 +121,14 @@ class Watch(Stack):
         *,
         periods: int = 1,
         tells: bool = True,
+        runbook: str | None = None,
     ) -> cloudwatch.Alarm:
         alarm = cloudwatch.Alarm(
             self,
             construct_id,
             alarm_name=f"trinity-{self._stage.name}-{construct_id}",
-            alarm_description=f"{description}. Runbook: docs/runbooks.md#{construct_id.lower()}",
+            alarm_description=f"{description}."
+            f" Runbook: docs/runbooks.md#{runbook or construct_id.lower()}",
             metric=metric,
             threshold=threshold,
             evaluation_periods=periods,
@@ -176,7 +178,8 @@ class Watch(Stack):
                 f"Dead-{name}",
                 queue.metric_approximate_number_of_messages_visible(statistic="Maximum"),
                 1,
-                f"Work was given up and lies in the queue {name}; trinity dlq shows it",
+                f"Work was given up and lies in the queue {name}",
+                runbook="dead-letters",
             )
 
     def _feeds(self, functions: dict[str, LambdaFunction]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from deploy import permissions
 from trinity.common import problems, rate_limits
 from trinity.common.settings import PREFIX, Settings
 from trinity.openapi import document, load
@@ -103,7 +104,36 @@ def _limit(limit: rate_limits.Limit | None) -> str:
     return f"{limit.most} in {limit.per_s} s"
 
 
+def permissions_page() -> str:
+    """Return docs/permissions.md."""
+    lines = [
+        "# Permissions",
+        "",
+        "What each function may do on AWS, made from the grants of the topology (deploy/permissions.py).",
+        "Each has a role of its own with these actions on these resources and nothing else. A change of",
+        "this page is a change of what somebody who breaks into a function can do.",
+        "",
+        "Every function: " + "; ".join(map(_allowed, permissions.BASIC)) + ".",
+        "Where a stage has a shared cache, functions that share it: "
+        + "; ".join(map(_allowed, permissions.IN_VPC))
+        + ".",
+        "",
+        "| function | may |",
+        "|---|---|",
+    ]
+    for function in FUNCTIONS:
+        own = permissions.statements(function)[len(permissions.BASIC) :]
+        lines.append(f"| `{function.name}` | {'<br>'.join(map(_allowed, own)) or 'no more'} |")
+    return "\n".join(lines) + "\n"
+
+
+def _allowed(statement: permissions.Statement) -> str:
+    actions = ", ".join(f"`{action}`" for action in statement.actions)
+    return f"{actions} on {', '.join(f'*{r}*' if r != '*' else 'anything' for r in statement.resources)}"
+
+
 PAGES = {
+    "docs/permissions.md": permissions_page,
     "docs/settings.md": settings_page,
     "docs/errors.md": errors_page,
     "docs/api.md": api_page,

@@ -17,6 +17,7 @@ GIVEN: dict[str, tuple[str, Any]] = {
     "port": ("9000", 9000),
     "data": ("/srv/trinity", Path("/srv/trinity")),
     "public_url": ("https://films.example.org", "https://films.example.org"),
+    "issuer_url": ("https://id.example.org", "https://id.example.org"),
     "trusted_proxies": ("10.0.0.1,10.0.0.2", "10.0.0.1,10.0.0.2"),
     "rate_limits": ("off", "off"),
     "log_level": ("debug", "debug"),
@@ -137,6 +138,8 @@ def test_variables_that_are_no_settings_are_all_named() -> None:
 def test_tokens_are_issued_by_the_public_url_or_else_by_this_machine() -> None:
     assert Settings(public_url="https://films.example.org/").issuer == "https://films.example.org"
     assert Settings().issuer == "http://localhost:8000"
+    apart = Settings(public_url="https://films.example.org", issuer_url="https://id.example.org/")
+    assert apart.issuer == "https://id.example.org"
     assert Settings(port=0).at_port(4321).issuer == "http://localhost:4321"
 
 

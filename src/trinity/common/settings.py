@@ -34,6 +34,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             " into links and tokens. Empty: links use the address of the request.",
         ),
     ] = ""
+    issuer_url: Annotated[
+        str,
+        Meta(
+            pattern=r"^(https?://[^/\s?#]+(/[^\s?#]*)?)?$",
+            description="Where the documents of the issuer of access tokens are read, if that is"
+            " not `TRINITY_PUBLIC_URL`: on AWS the HTTP API behind CloudFront.",
+        ),
+    ] = ""
     trusted_proxies: Annotated[
         str,
         Meta(
@@ -145,7 +153,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     @property
     def issuer(self) -> str:
         """The `iss` of access tokens, and where its discovery document is found."""
-        return self.public_url.rstrip("/") or f"http://localhost:{self.port}"
+        chosen = self.issuer_url or self.public_url
+        return chosen.rstrip("/") or f"http://localhost:{self.port}"
 
     @property
     def sender(self) -> str:

@@ -120,7 +120,7 @@ class Client:
         content = jsonlib.dumps(json).encode() if json is not None else body
         connection = self._connection()
         try:
-            connection.request(method, path, content, sent)
+            connection.request(method, self._url.path + path, content, sent)
             answer = connection.getresponse()
             read = answer.read()
         except (OSError, http.client.HTTPException):

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 import boto3
 import pytest
 
-from tests import ministack
+from deploy import ministack
 from trinity.common import attributes
 from trinity.infrastructure.aws.account import Account
 from trinity.infrastructure.aws.client import DYNAMODB, DYNAMODB_STREAMS, Client, Service

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests import ministack
+from deploy import ministack
 from tests.contract.test_queues import CALM, QUEUES, AwsPost, SqlitePost, arrivals
 from trinity import cli, topology
 from trinity.common.dead_letters import DeadLetters

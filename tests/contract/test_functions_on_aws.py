@@ -9,7 +9,7 @@ from typing import Any
 import jwt
 import pytest
 
-from tests import ministack
+from deploy import ministack
 from tests.contract.conftest import DynamoStore, boto, new_bucket, new_secret
 from trinity import bootstrap
 from trinity.bootstrap import Services

@@ -18,6 +18,7 @@ from trinity.common.rate_limits import RateLimits
 from trinity.common.requests import Caller, Origin
 from trinity.common.settings import Settings
 from trinity.domain import codes
+from trinity.domain.domain_events import DomainEvent
 from trinity.domain.ids import BlobId, Millis, RoomId, TitleId, UserId
 from trinity.domain.titles import Genre, Title, TitleFilter
 from trinity.domain.users import User
@@ -27,6 +28,7 @@ from trinity.handlers.rooms.join import JoinRoom, join_room
 from trinity.handlers.rooms.kick import KickMember, kick_member
 from trinity.handlers.rooms.leave import LeaveRoom, leave_room
 from trinity.handlers.rooms.update import UpdateRoom, update_room
+from trinity.handlers.streams.emit import told_by
 from trinity.handlers.streams.publish import publish
 from trinity.handlers.votes.cast import CastVotes, Vote, cast_votes
 from trinity.handlers.votes.undo import UndoVote, undo_vote
@@ -48,6 +50,8 @@ STREAMS: dict[str, Stream] = {
     if function.name == "publish"
     for stream in function.streams
 }
+
+[EMITTED] = next(function.streams for function in FUNCTIONS if function.name == "emit")
 
 
 class FakeClock:
@@ -278,6 +282,15 @@ class World:
         """Return the changes of one feed, by way of the event of the real service."""
         found = self.store.changes_after(after, limit, sort_keys=STREAMS[feed].sort_keys)
         return streams.changes(stream_event(found))
+
+    def emitted(self, after: int = 0) -> list[streams.Change]:
+        """Return the changes that events are made of."""
+        found = self.store.changes_after(after, 1_000_000, sort_keys=EMITTED.sort_keys)
+        return streams.changes(stream_event(found))
+
+    def events(self, after: int = 0) -> list[DomainEvent]:
+        """Return what is told of the changes since `after`, as in one batch."""
+        return list(told_by(self.emitted(after)))
 
     def publish(self, changes: list[streams.Change]) -> None:
         publish(

@@ -12,6 +12,8 @@ import msgspec
 from deploy import permissions
 from trinity.common import problems, rate_limits
 from trinity.common.settings import PREFIX, Settings
+from trinity.domain.domain_events import FACTS
+from trinity.event_schemas import breaks, schemas
 from trinity.openapi import document, load
 from trinity.topology import FUNCTIONS
 
@@ -98,6 +100,76 @@ def api_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def events_page() -> str:
+    """Return docs/events.md."""
+    known = schemas()
+    lines = [
+        "# Events",
+        "",
+        "What has happened is told on a bus: EventBridge on AWS, queues in the SQLite file where",
+        "Trinity runs as one process. Notifications, analytics and the archive live on it, and",
+        "whatever you build can, too.",
+        "",
+        "Only the change feed emits (`handlers/streams/emit.py`): what was committed is told, even",
+        "if the process dies right after, about a second later. No request waits for it.",
+        "",
+        "## What there is",
+        "",
+        "| event | when | schema |",
+        "|---|---|---|",
+    ]
+    for name in FACTS:
+        versioned = f"{name}.v{FACTS[name].version}"
+        when = known[versioned]["description"]
+        lines.append(f"| `{name}` | {when} | [{versioned}](../schema/events/{versioned}.json) |")
+    lines += [
+        "",
+        "Each of them is the `data` of an [envelope](../schema/events/DomainEvent.v1.json):",
+        "",
+        "| field | what it is |",
+        "|---|---|",
+    ]
+    for field, schema in known["DomainEvent.v1"]["properties"].items():
+        lines.append(f"| `{field}` | {schema['description']} |")
+    lines += [
+        "",
+        "On AWS the envelope is the `detail` of an event of EventBridge, with source `trinity` and",
+        "the type as `detail-type`. In a queue the body of a message is that whole event.",
+        "",
+        "## How to consume them",
+        "",
+        "* **Expect each event twice, and any order.** Remember the `id` of what has had its effect,",
+        "  or, better, let the effect be the same when it comes again. Of two events on one room the",
+        "  one with the larger `roomVersion` is newer; a vote is known by its room, title, user and",
+        "  `rev`, and the largest `rev` is what the user says now.",
+        "* **A vote may come in two different `VoteCast`.** They are gathered by room, and what is",
+        "  delivered again may be gathered in another way.",
+        "* **Skip what you do not know**: types, fields, and values of enumerations. Within a version",
+        "  fields are only added. What would break a reader is a new version, told under a schema of",
+        "  its own; `make docs` refuses to change a released schema in another way.",
+        "* **Events tell what happened, not what is.** Whoever needs the room as it is asks for it.",
+        "* **They are for the inside.** `VoteCast` tells who voted what at once, in secret rooms, too.",
+        "  Nothing that reaches members may: show counts or names only as the room's results do.",
+        "* Users are told by their ids, which are chance; names and addresses are in no event.",
+        "  `title` of `MatchFound` is free text where a room votes on a list of its own.",
+        "* The removal of a room, by its host or because it is 60 days old, is one `RoomDeleted`. Its",
+        "  members do not leave and its votes are not taken back, each by itself.",
+        "* `correlationId` is the `X-Request-Id` of the request that led here. What a stream or a",
+        "  schedule does bears the id of the change that made it do so, where there is one.",
+        "",
+        "In Trinity itself a consumer is a function with a queue in `topology.py`; its use case takes",
+        "`event` or `events`, and `tests/faults/test_consumers.py` hands it a whole evening twice and",
+        "shuffled.",
+        "",
+        "## Examples",
+        "",
+    ]
+    for name, kind in FACTS.items():
+        example = ROOT / EXAMPLES / f"{name}.v{kind.version}.json"
+        lines += [f"### {name}", "", "```json", example.read_text().rstrip(), "```", ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
 def _limit(limit: rate_limits.Limit | None) -> str:
     if limit is None:
         return ""
@@ -132,20 +204,33 @@ def _allowed(statement: permissions.Statement) -> str:
     return f"{actions} on {', '.join(f'*{r}*' if r != '*' else 'anything' for r in statement.resources)}"
 
 
+EVENTS = "schema/events"
+EXAMPLES = f"{EVENTS}/examples"
 PAGES = {
     "docs/permissions.md": permissions_page,
     "docs/settings.md": settings_page,
     "docs/errors.md": errors_page,
     "docs/api.md": api_page,
+    "docs/events.md": events_page,
     "schema/openapi.json": lambda: json.dumps(document(), indent=2, ensure_ascii=False) + "\n",
 }
 
 
 def main() -> int:
     """Write or check every page; return the exit status."""
+    pages = {name: make() for name, make in PAGES.items()}
+    broken = False
+    for name, schema in schemas().items():
+        path = ROOT / EVENTS / f"{name}.json"
+        for reason in breaks(json.loads(path.read_text()), schema) if path.exists() else ():
+            broken = True
+            print(f"{name}: {reason}; that needs a new version of the event")
+        pages[f"{EVENTS}/{name}.json"] = json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+    if broken:
+        return 1
     stale = []
-    for name, make in PAGES.items():
-        path, text = ROOT / name, make()
+    for name, text in pages.items():
+        path = ROOT / name
         if not path.exists() or path.read_text() != text:
             stale.append(name)
             if "--check" not in sys.argv:

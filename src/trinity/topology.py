@@ -164,6 +164,11 @@ FUNCTIONS: tuple[Function, ...] = (
         Stream("rooms", ("ROOM", "MATCH#", "PROFILE"), batch=100, window_s=0.0),
         Stream("ballots", ("BALLOT#",), batch=5000, window_s=0.25),
     )),
+    # One stream for all: DynamoDB serves few readers of a shard, two at best.
+    # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Streams.html
+    Function("emit", "streams.emit", grants=(("bus", "publish"),), timeout_s=30, streams=(
+        Stream("events", ("ROOM", "MATCH#", "BALLOT#", "PROFILE"), batch=1000, window_s=1.0),
+    )),
 )
 # fmt: on
 

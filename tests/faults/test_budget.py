@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/read-write-oper
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -15,6 +16,7 @@ from tests.fakes import ORIGIN, STREAMS, World, title_id
 from tests.faults.groups import Group
 from trinity.common.requests import Origin
 from trinity.domain.ids import RoomId
+from trinity.handlers.streams.emit import emit
 from trinity.openapi import load
 from trinity.ports import (
     Condition,
@@ -227,6 +229,7 @@ CASES = [
     Case("jwks", "no table", 0, 0, calls=[]),
     Case("publish", "three joins of one room: one append", 8, 5, changes="rooms"),
     Case("publish", "thirty votes of one room: one append", 4, 2, changes="ballots"),
+    Case("emit", "no table", 0, 0, calls=[], changes="everything"),
 ]
 
 
@@ -252,10 +255,15 @@ def test_no_operation_costs_more_than_its_budget(case, world):
     world.vote(g.users[0], g.room, 0, "no")  # what a vote has to know of the room is remembered
     metered = MeteredTable(world.table)
     if case.changes is not None:
-        seen = world.changes(case.changes, g.since)
-        assert seen
         assert set(STREAMS) == {"rooms", "ballots"}
-        world.over(table=metered).publish(seen)
+        consume = {
+            "publish": world.over(table=metered).publish,
+            "emit": partial(emit, bus=world.bus),
+        }
+        everything = case.changes == "everything"
+        seen = world.emitted(g.since) if everything else world.changes(case.changes, g.since)
+        assert seen
+        consume[case.function](seen)
     else:
         _call(world.over(table=metered), case.function, request, g.users[case.by])
     spent = f"{metered.writes} write and {metered.reads} read units: {metered.calls}"

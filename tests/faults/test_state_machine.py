@@ -7,6 +7,7 @@ every agreement is looked for from scratch.
 import os
 import shutil
 import tempfile
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,16 @@ from tests.fakes import STREAMS, World, title_id
 from tests.faults.groups import Group
 from tests.faults.invariants import check_room
 from trinity.domain.consensus import AtLeast, Easing, Share, Unanimous
+from trinity.domain.domain_events import (
+    DomainEvent,
+    MatchFound,
+    MemberJoined,
+    MemberLeft,
+    RoomDecided,
+    RoomDeleted,
+    RoomOpened,
+    VoteCast,
+)
 from trinity.domain.errors import DomainError
 from trinity.domain.ids import HOUR
 from trinity.domain.rooms import KEPT_FOR, OPEN_FOR
@@ -52,7 +63,7 @@ class Refused(Exception):
 
 
 class Model:
-    """A room."""
+    """A room. `told` are the events about it, in the words of `briefly`."""
 
     def __init__(self, host: str, now: int, rule: Any, stop_at: Any, capacity: int) -> None:
         self.host = host
@@ -69,6 +80,7 @@ class Model:
         self.removed: set[str] = set()
         self.votes: dict[int, dict[str, str]] = {n: {} for n in range(TITLES)}
         self.matches: dict[int, set[str]] = {}
+        self.told: list[Any] = [("RoomOpened", host), ("MemberJoined", host)]
 
     def open(self, now: int) -> bool:
         return self.state == "open" and now < self.until
@@ -97,8 +109,10 @@ class Model:
             if not self.open(now):
                 return
             self.matches[title] = agreeing
+            self.told.append(("MatchFound", title, frozenset(agreeing)))
             if self.decide_at is not None and len(self.matches) >= self.decide_at:
                 self.state = "decided"
+                self.told.append(("RoomDecided", len(self.matches)))
 
     def require(self, user: str, *, host: bool = False) -> None:
         if user not in self.active:
@@ -116,15 +130,18 @@ class Model:
                 raise Refused("room_full")
             self.active.add(user)
             self.joined[user] = now
+            self.told.append(("MemberJoined", user))
         self.look(now)
 
     def go(self, user: str, now: int) -> None:
         self.active.discard(user)
+        self.told.append(("MemberLeft", user, user in self.removed))
         if user == self.host:
             if self.active:
                 self.host = min(self.active, key=lambda other: (self.joined[other], other))
             elif self.state == "open":
                 self.state = "closed"
+                self.told.append(("RoomClosed",))
         self.look(now)
 
     def cast(self, user: str, votes: dict[int, str], now: int) -> None:
@@ -134,6 +151,8 @@ class Model:
                 raise Refused("room_closed")
             return
         for title, choice in votes.items():
+            if self.votes[title].get(user) != choice:
+                self.told.append(("Vote", title, user, choice))
             self.votes[title][user] = choice
         self.look(now, votes)
 
@@ -141,19 +160,24 @@ class Model:
         self.require(user)
         if not self.open(now):
             raise Refused("room_closed")
-        self.votes[title].pop(user, None)
+        if self.votes[title].pop(user, None):
+            self.told.append(("Vote", title, user, None))
         self.look(now, [title])
 
     def close(self, user: str) -> None:
         self.require(user, host=True)
         if self.state == "open":
             self.state = "closed"
+            self.told.append(("RoomClosed",))
 
     def reopen(self, user: str, now: int) -> None:
         self.require(user, host=True)
         if not self.open(now):
+            before = self.state, self.until
             self.state = "open"
             self.until = min(now + OPEN_FOR, self.created + KEPT_FOR)
+            if before != (self.state, self.until):
+                self.told.append(("RoomReopened",))
             if self.decide_at is not None:
                 more = 1 if self.stop_at == "first" else self.stop_at
                 self.decide_at = len(self.matches) + more
@@ -191,6 +215,7 @@ class Rooms(RuleBasedStateMachine):
         self.people = [self.world.guest(f"User {n}") for n in range(PEOPLE)]
         self.seen = self.world.feeds_at(0)
         self.models: dict[str, Model] = {}
+        self.deleted: dict[str, Model] = {}
         self.codes: dict[str, str] = {}
         self.touched: set[str] = set()
 
@@ -208,6 +233,18 @@ class Rooms(RuleBasedStateMachine):
         for room in self.models:
             check_room(self.world, room, 0, drained=True)
         self.nothing_was_told_again(logs)
+        self._adopt_easing()
+        self.events_tell_all_that_the_model_saw()
+
+    def events_tell_all_that_the_model_saw(self) -> None:
+        by_room: dict[str, list[DomainEvent]] = {}
+        for event in self.world.events():
+            by_room.setdefault(event.data["roomId"], []).append(event)
+        for room, model in (self.models | self.deleted).items():
+            told = Counter(brief for event in by_room[room] for brief in briefly(event))
+            assert told == Counter(model.told)
+            versions = [event.data.get("roomVersion", 0) for event in by_room[room]]
+            assert (some := [n for n in versions if n]) == sorted(some)
 
     def logs(self) -> dict[str, tuple[int, list[Any]]]:
         table = self.world.table
@@ -407,6 +444,8 @@ class Rooms(RuleBasedStateMachine):
         if model.host not in model.active:
             return
         self.world.call(delete_room, DeleteRoom(room_id=room), model.host)
+        model.told.append(("RoomDeleted", False))
+        self.deleted[room] = model
         assert self.world.table.query(f"ROOM#{room}").items == []
         for user in members:
             pointers, _ = rooms.of_user(self.world.table, user)
@@ -457,7 +496,11 @@ class Rooms(RuleBasedStateMachine):
                 found = matches.of_room(self.world.table, real)
                 for match in found:
                     number = int(match.title_id[-3:])
-                    model.matches.setdefault(number, set(match.user_ids))
+                    if number not in model.matches:
+                        model.matches[number] = set(match.user_ids)
+                        model.told.append(("MatchFound", number, frozenset(match.user_ids)))
+                if (model.state, real.state) == ("open", "decided"):
+                    model.told.append(("RoomDecided", len(model.matches)))
                 model.state = real.state
 
     # --------------------------------------------------------------------------- comparison
@@ -498,6 +541,26 @@ class Rooms(RuleBasedStateMachine):
             assert vetoed == sorted(vetoed)
             scores = [row.score for row in results.ranking if not row.veto]
             assert scores == sorted(scores, reverse=True)
+
+
+def briefly(event: DomainEvent) -> list[Any]:
+    """Return what the model says of an event."""
+    match event.fact:
+        case RoomOpened(host_id=host):
+            return [("RoomOpened", host)]
+        case MemberJoined(user_id=user):
+            return [("MemberJoined", user)]
+        case MemberLeft(user_id=user, removed=removed):
+            return [("MemberLeft", user, removed)]
+        case VoteCast(votes=votes):
+            return [("Vote", int(v.title_id[-3:]), v.user_id, v.choice) for v in votes]
+        case MatchFound(title_id=title, user_ids=users):
+            return [("MatchFound", int(title[-3:]), frozenset(users))]
+        case RoomDecided(match_count=count):
+            return [("RoomDecided", count)]
+        case RoomDeleted(expired=expired):
+            return [("RoomDeleted", expired)]
+    return [(event.type,)]
 
 
 Rooms.TestCase.settings = settings(

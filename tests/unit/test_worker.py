@@ -29,7 +29,7 @@ def left(number: int, version: int = 1) -> DomainEvent:
         type="MemberLeft",
         version=version,
         occurred=NOON,
-        data={"roomId": "r1", "userId": f"u{number}", "removed": False},
+        data={"roomId": "r1", "userId": f"u{number}", "removed": False, "roomVersion": number},
     )
 
 
@@ -69,7 +69,8 @@ def test_a_use_case_is_called_for_each_event_with_the_ports_that_it_names(office
     office.bus.publish([left(1), left(2)])
     assert office.work(notify) == {"batchItemFailures": []}
     facts = [
-        MemberLeft(room_id=RoomId("r1"), user_id=UserId(f"u{n}"), removed=False) for n in (1, 2)
+        MemberLeft(room_id=RoomId("r1"), user_id=UserId(f"u{n}"), removed=False, room_version=n)
+        for n in (1, 2)
     ]
     assert seen == [(left(1), facts[0], office.ids), (left(2), facts[1], office.ids)]
 

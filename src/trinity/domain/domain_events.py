@@ -1,11 +1,11 @@
 """What happened, told to whoever cares: the events on the bus.
 
 An event says what is true by now, in the past tense, and never what somebody should do about it.
-Each type has a version; within a version fields are only added, always with a default. What an
-event looks like to others is in schema/events, made from the types below.
+Each type has a version; within a version fields are only added. What an event looks like to others
+is in schema/events, made from the types below; docs/events.md says how to consume them.
 
 Delivery is at least once and in no order. Two events of one id are the same event, so every
-consumer may see it twice; `occurred` and the sequence numbers inside tell older from newer.
+consumer may see it twice; `roomVersion` and `rev` inside tell older from newer.
 """
 
 from typing import Any, ClassVar, Literal
@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal
 import msgspec
 
 from trinity.domain.consensus import Choice, RuleKind
-from trinity.domain.ids import Millis, RoomId, TitleId, UserId
+from trinity.domain.ids import BlobId, Millis, RoomId, TitleId, UserId
 
 SOURCE = "trinity"
 
@@ -27,7 +27,11 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename
 
 
 class UserRegistered(Fact, frozen=True, kw_only=True):
-    """An account with an e-mail address came to be; `was_guest`: out of a guest's."""
+    """An account with an e-mail address came to be.
+
+    Attributes:
+        was_guest: out of a guest's, which keeps its rooms and votes.
+    """
 
     user_id: UserId
     was_guest: bool
@@ -40,37 +44,60 @@ class UserDeleted(Fact, frozen=True, kw_only=True):
 
 
 class RoomOpened(Fact, frozen=True, kw_only=True):
-    """A room was created."""
+    """A room was created.
+
+    Attributes:
+        rule: when the group agrees; the host may change it later.
+        deck: address of the titles, SHA-256 of their JSON.
+        deck_size: number of titles.
+        secret: members see who agreed only on a match.
+        at: when, milliseconds since 1970.
+    """
 
     room_id: RoomId
     host_id: UserId
     rule: RuleKind
+    deck: BlobId
     deck_size: int
     secret: bool
+    at: Millis
 
 
 class MemberJoined(Fact, frozen=True, kw_only=True):
-    """Somebody became an active member of a room, its host included; or came back."""
+    """Somebody became an active member of a room: its host, or a guest, or one who came back.
+
+    Attributes:
+        room_version: of the room with this change: of two events on one room the one with the
+            larger is newer. The same holds in all that follow.
+    """
 
     room_id: RoomId
     user_id: UserId
+    room_version: int
 
 
 class MemberLeft(Fact, frozen=True, kw_only=True):
-    """Somebody is no active member any more; `removed`: by the host."""
+    """Somebody is no active member of a room any more. Nobody leaves a room that is removed.
+
+    Attributes:
+        removed: by the host.
+    """
 
     room_id: RoomId
     user_id: UserId
     removed: bool
+    room_version: int
 
 
-class Vote(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class Vote(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
     """The vote of one member on one title after a change of its ballot.
 
     Attributes:
-        choice: None: the vote was taken back.
-        rev: of the ballot: of two entries on one title and user the one with the larger is newer.
-        at: about when.
+        choice: null: the vote was taken back.
+        rev: of the ballot: of two entries on one room, title and user the one with the larger is
+            newer, and two with the same are one.
+        at: about when it was cast, milliseconds since 1970.
+        correlation_id: of the request that cast it, as in the log; null if that is not known.
     """
 
     title_id: TitleId
@@ -78,17 +105,31 @@ class Vote(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     choice: Choice | None
     rev: int
     at: Millis
+    correlation_id: str | None = None
 
 
 class VoteCast(Fact, frozen=True, kw_only=True):
-    """Votes of one room that were cast, changed or taken back lately."""
+    """Votes of one room that were cast, changed or taken back within about a second.
+
+    The same vote may come in two events that differ in the others that they hold.
+
+    Attributes:
+        votes: at most 500, in the order of their changes.
+    """
 
     room_id: RoomId
     votes: tuple[Vote, ...]
 
 
 class MatchFound(Fact, frozen=True, kw_only=True):
-    """A group agreed on a title."""
+    """A group agreed on a title.
+
+    Attributes:
+        title: its name.
+        user_ids: who had said yes.
+        rule: that was met.
+        at: when, milliseconds since 1970.
+    """
 
     room_id: RoomId
     title_id: TitleId
@@ -99,36 +140,56 @@ class MatchFound(Fact, frozen=True, kw_only=True):
 
 
 class RoomDecided(Fact, frozen=True, kw_only=True):
-    """A room has as many matches as it was to have."""
+    """A room has as many matches as it was to have, and takes no more votes.
+
+    Attributes:
+        match_count: number of matches by now.
+    """
 
     room_id: RoomId
     match_count: int
+    room_version: int
 
 
 class RoomClosed(Fact, frozen=True, kw_only=True):
-    """A room was closed, by its host or because nothing happened in it any more."""
+    """A room was closed: by its host, or since everybody left, or since nothing happened in it."""
 
     room_id: RoomId
+    room_version: int
+
+
+class RoomReopened(Fact, frozen=True, kw_only=True):
+    """A room that was decided or closed, or whose time was over, takes votes again."""
+
+    room_id: RoomId
+    room_version: int
 
 
 class RoomDeleted(Fact, frozen=True, kw_only=True):
-    """A room and everything in it was removed."""
+    """A room and everything in it was removed.
+
+    Attributes:
+        expired: because its time was over; else its host did it.
+    """
 
     room_id: RoomId
+    expired: bool
 
 
-class DomainEvent(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class DomainEvent(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """The envelope of an event.
 
     Attributes:
         id: the same change gives the same id, however often it is told.
-        type: the name of a `Fact`.
+        source: always `trinity`.
+        type: what happened.
         version: of the type.
-        occurred: when the change was made, milliseconds since 1970.
-        correlation_id: of the request that made the change, as in the log; None if none did.
-        traceparent: W3C trace context of that request, None if there was none.
+        occurred: when the change was made, milliseconds since 1970, exact to a second.
+        correlation_id: of the request that led to the change, as in the log; null if none did, or
+            several.
+        traceparent: W3C trace context of that request, null if there was none.
             https://www.w3.org/TR/trace-context/#traceparent-header
-        data: the fact.
+        data: the fact, by its own schema.
     """
 
     id: str

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.web.conftest import DESKTOP, PHONE, Person
 
@@ -150,3 +150,146 @@ def test_nothing_is_wider_than_a_small_phone(site: str, person: Make) -> None:
         fits(address)
     assert link.startswith(site)
     host.complaints.clear()  # the last address leads nowhere, on purpose
+
+
+def test_what_is_wrong_is_said_beside_the_field_that_it_is_about(site: str, person: Make) -> None:
+    host, guest = person(DESKTOP), person(PHONE)
+    link = open_room(host.page, site, host="Ana", entries=LIST, room="Dinner")
+    page = guest.page
+    page.goto(site)
+    name, code = page.get_by_label("Your name"), page.get_by_label("Room code")
+    join_button = page.get_by_role("button", name="Join")
+
+    def told(field: Locator, text: str) -> None:
+        alert = page.get_by_role("alert").filter(has_text=text)
+        expect(alert).to_be_in_viewport()
+        expect(field).to_be_focused()
+        expect(field).to_have_accessible_description(alert.inner_text())
+        above, below = field.bounding_box(), alert.bounding_box()
+        assert above is not None
+        assert below is not None
+        assert 0 <= below["y"] - (above["y"] + above["height"]) < 24
+
+    join_button.click()
+    told(code, "A code has six letters")
+    code.fill("222222")
+    join_button.click()
+    told(name, "Say your name first")
+    name.fill("\u202eBen")
+    join_button.click()
+    told(name, "cannot be shown")
+    name.fill("Ban")
+    join_button.click()
+    told(code, "There is no such room")
+    expect(name).to_have_value("Ban")
+    name.fill("Ben")
+    code.fill(link)
+    code.press("Enter")
+    expect(top_card(page)).to_be_visible()
+    expect(host.page.get_by_text("Ben is here.")).to_be_visible()
+    guest.complaints.clear()  # the refusals, which were on purpose
+
+    # A form that is longer than the screen.
+    page.goto(site + "/#new")
+    page.get_by_label("Seats").fill("1")
+    page.get_by_role("button", name="Open the room").click()
+    told(page.get_by_label("Seats"), "from 2 to 100")
+
+
+def test_an_evening_needs_no_mouse(site: str, person: Make) -> None:
+    host, guest = person(DESKTOP), person(DESKTOP)
+    link = open_room(host.page, site, host="Ana", entries=LIST, room="Dinner")
+    page, keys = guest.page, guest.page.keyboard
+    page.goto(link)
+    seen: list[str] = []
+
+    def tab_to(name: str) -> None:
+        """Go on until the focus is on something of this name; it can be seen all the way."""
+        for _ in range(30):
+            keys.press("Tab")
+            at = page.evaluate(
+                """() => {
+                  const node = document.activeElement;
+                  const style = getComputedStyle(node.matches('.segment input, .chip input')
+                    ? node.nextElementSibling : node);
+                  return [node.getAttribute('aria-label') ?? node.labels?.[0]?.innerText
+                    ?? node.innerText, style.outlineStyle, parseFloat(style.outlineWidth)];
+                }"""
+            )
+            assert at[1] != "none", at
+            assert at[2] >= 2, at
+            seen.append(at[0])
+            if name in at[0]:
+                return
+        raise AssertionError(f"no {name} among {seen}")
+
+    tab_to("Skip to the content")
+    tab_to("Your name")
+    keys.type("Ben")
+    keys.press("Enter")
+    expect(top_card(page)).to_be_visible()
+    keys.press("ArrowDown")  # a veto
+    keys.press("u")  # taken back
+    expect(page.get_by_text("3 of 3 left")).to_be_visible()
+    for choice in ("Swipe", "Results", "No"):
+        tab_to(choice)
+    keys.press("Enter")
+    expect(page.get_by_text("2 of 3 left")).to_be_visible()
+    wanted = top_title(page)
+    keys.press("ArrowUp")
+    keys.press("ArrowLeft")
+    expect(page.get_by_role("heading", name="You have seen every card")).to_be_visible()
+
+    while top_title(host.page) != wanted:
+        host.page.keyboard.press("ArrowLeft")
+    host.page.keyboard.press("ArrowRight")
+    match = page.get_by_role("dialog")
+    expect(match.get_by_role("heading", name=wanted)).to_be_visible()
+    expect(match.get_by_role("button", name="See the results")).to_be_focused()
+    keys.press("Escape")
+    expect(match).to_be_hidden()
+    expect(page.get_by_role("heading", name="You agreed on this")).to_be_visible()
+
+
+def test_a_deck_without_a_match_ends_with_the_best_compromise(site: str, person: Make) -> None:
+    host, guest = person(DESKTOP), person(PHONE)
+    link = open_room(host.page, site, host="Ana", entries=LIST, room="Dinner")
+    join(guest.page, link, name="Ben")
+    expect(top_card(host.page)).to_be_visible()
+    liked = top_title(host.page)
+    host.page.keyboard.press("ArrowRight")
+    for _ in range(2):
+        host.page.keyboard.press("ArrowLeft")
+    for _ in LIST:
+        vote(guest.page, "No")
+    for someone in (host, guest):
+        expect(
+            someone.page.get_by_role("heading", name="Everybody has seen every card")
+        ).to_be_visible()
+        someone.page.get_by_role("button", name="See the results").click()
+        results = someone.page.get_by_role("region", name="Results")
+        expect(
+            results.get_by_role("heading", name="No match, but a good compromise")
+        ).to_be_visible()
+        expect(results.locator(".agreed-on")).to_contain_text(liked)
+        expect(results).to_contain_text("1 of 2 said yes; the rule asks for 2.")
+
+
+def test_a_room_that_is_closed_says_so_to_members_and_to_those_who_come(
+    site: str, person: Make
+) -> None:
+    host, guest, late = person(DESKTOP), person(PHONE), person(PHONE)
+    link = open_room(host.page, site, host="Ana", entries=LIST, room="Dinner")
+    join(guest.page, link, name="Ben")
+    host.page.get_by_role("button", name="Close the room").click()
+    expect(guest.page.get_by_text("The host closed the room.")).to_be_visible()
+    for page in (host.page, guest.page):
+        expect(page.get_by_role("heading", name="This room is closed")).to_be_visible()
+        expect(page.get_by_role("group", name="Your vote")).to_be_hidden()
+    late.page.goto(link)
+    late.page.get_by_label("Your name").fill("Cleo")
+    late.page.get_by_role("button", name="Join the room").click()
+    expect(late.page.get_by_text("This room is not open any more.")).to_be_visible()
+    late.complaints.clear()  # the refusal
+    host.page.get_by_role("button", name="Open it again").click()
+    expect(top_card(guest.page)).to_be_visible()

@@ -33,7 +33,8 @@ export function choices(legend, name, options, chosen, change = () => {}) {
       el('span', { text })))));
 }
 
-const whole = (text, least, most, name, what) => {
+/** The whole number that somebody typed, or a complaint about the input of this name. */
+export const whole = (text, least, most, name, what) => {
   const value = Number(text);
   if (!Number.isInteger(value) || value < least || value > most) {
     throw wrong(`${what} must be a whole number from ${least} to ${most}.`, name);

@@ -1,17 +1,30 @@
 // Everything before a room: the start page, opening one, the account.
 
 import { api, keep, me, newKey, renameMe, session } from './api.js';
-import { choices, deckInputs, number, roomCode, ruleInputs } from './forms.js';
+import { choices, deckInputs, number, roomCode, ruleInputs, whole } from './forms.js';
 import { button, confirm, el, field, form, icon, logo, plural, svg, toast, wrong } from './ui.js';
 
 const nameInput = (value = '') =>
   el('input', { name: 'name', value, required: true, maxlength: 40, autocomplete: 'nickname', placeholder: 'e.g. Ana' });
 
 /** Make sure that there is a session, as a guest of this name if there is none. */
-async function comeIn(name) {
-  if (session()) return;
-  if (!name?.trim()) throw wrong('Say your name first, so that the others know you.', 'name');
-  keep(await api('POST', '/api/auth/guest', { name }, { bare: true }));
+async function comeIn(name, field = 'name') {
+  if (session()) {
+    // An attempt before this one came in, and got no further: the name may have been mended since.
+    if (name?.trim() && name.trim() !== me().name) renameMe(await about(field, api('PATCH', '/api/me', { name })));
+    return;
+  }
+  if (!name?.trim()) throw wrong('Say your name first, so that the others know you.', field);
+  keep(await about(field, api('POST', '/api/auth/guest', { name }, { bare: true })));
+}
+
+/** Let what is refused be told beside this field. */
+async function about(field, request) {
+  try {
+    return await request;
+  } catch (problem) {
+    throw problem.temporary ? problem : Object.assign(problem, { field });
+  }
 }
 
 export function bar(go, ...right) {
@@ -31,6 +44,7 @@ export function start(go) {
     const target = what === 'join' ? roomCode(data.code) : null;
     if (what === 'join' && !target) throw wrong('A code has six letters and digits, without 0, O, 1, I and L.', 'code');
     await comeIn(data.name);
+    if (target) await about('code', api('POST', '/api/rooms/join', { code: target }));
     go(target ? `/r/${target}` : '/#new');
   },
   user ? el('p', { class: 'hello', text: `Hello, ${user.name}.` }) : field('Your name', nameInput()),
@@ -47,10 +61,10 @@ export function start(go) {
     el('div', { class: `hero ${user ? 'known' : ''}` },
       el('div', { class: 'pitch' },
         el('h1', { tabindex: '-1', text: 'Find the film everyone says yes to' }),
-        el('p', { class: 'lead', text: 'Open a room, share its code, and swipe through the same deck on your own phones. The moment you all agree, everybody sees it.' })),
-      lights(),
-      begin),
-    user && myRooms());
+        !user && el('p', { class: 'lead', text: 'Open a room, share its code, and swipe through the same deck on your own phones. The moment you all agree, everybody sees it.' })),
+      !user && lights(),
+      begin,
+      user && myRooms())); // whoever has been here before came for the rooms, not for the picture
 }
 
 /** Three lights, one overlap: what this is about, in one picture. */
@@ -129,11 +143,11 @@ export function create(go) {
   let tries = 0;
   return el('div', { class: 'page' }, bar(go),
     form({ class: 'narrow stack sheet' }, async (data, _, node) => {
-      await comeIn(data.host);
+      await comeIn(data.host, 'host');
       const body = { deck: deck.read(data, node), rule: rule.read(data), secret: data.secret === 'on' };
       if (data.name.trim()) body.name = data.name.trim();
-      body.stopAt = data.stopAt === 'count' ? Number(data.stopCount) || 1 : data.stopAt;
-      body.capacity = Math.min(100, Math.max(2, Number(data.capacity) || 20));
+      body.stopAt = data.stopAt === 'count' ? whole(data.stopCount, 1, 500, 'stopCount', 'The number of matches') : data.stopAt;
+      body.capacity = whole(data.capacity, 2, 100, 'capacity', 'The number of seats');
       let room;
       try {
         room = await api('POST', '/api/rooms', body, { headers: { 'idempotency-key': `${key}-${tries}` } });

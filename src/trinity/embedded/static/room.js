@@ -37,6 +37,7 @@ class RoomPage {
     this.voted = new Set(); // titles that /next may still show because a vote is on its way
     this.celebrated = new Set(room.matches.map((match) => match.titleId));
     this.exhausted = false;
+    this.acts = 0; // votes and undos of this visit
     this.failures = 0;
     this.votes = new VoteQueue(this.me, room.id, {
       accepted: (matches) => this.matched(matches),
@@ -148,15 +149,19 @@ class RoomPage {
   async fill() {
     if (!this.open || this.filling || this.exhausted) return;
     this.filling = true;
+    const { acts } = this;
     try {
       const { items, remaining } = await api('GET', `${this.path}/next?count=${AHEAD + Math.min(40, this.votes.size)}`, undefined, { signal: this.stopped.signal });
       const shown = this.cards.slice(0, 2);
       const known = new Set(shown.map((title) => title.id));
       const fresh = items.filter((title) => !known.has(title.id) && !this.voted.has(title.id));
       this.cards = [...shown, ...fresh];
-      this.left = remaining - items.filter((title) => this.voted.has(title.id)).length;
+      // What I did meanwhile, the answer may count or not: our own count is right until it is quiet.
+      const quiet = acts === this.acts && !this.votes.size;
+      if (quiet || this.left === undefined) this.left = remaining - items.filter((title) => this.voted.has(title.id)).length;
       this.exhausted = !fresh.length && !this.votes.size;
       if (this.exhausted && !this.cards.length) {
+        this.left = 0;
         this.complete = (await api('GET', `${this.path}/results`, undefined, { signal: this.stopped.signal })).complete;
       }
     } finally {
@@ -177,7 +182,7 @@ class RoomPage {
 
   drawStage() {
     const swiping = this.open && !this.lobby && this.cards.length > 0;
-    this.view.dataset.stage = swiping ? 'cards' : this.lobby ? 'lobby' : 'note';
+    this.view.dataset.stage = swiping ? 'cards' : !this.open ? 'over' : this.lobby ? 'lobby' : 'note';
     this.choices.querySelectorAll('button').forEach((node) => {
       node.disabled = node.dataset.choice === 'undo' ? !this.past.length || !this.open : !swiping;
     });
@@ -264,6 +269,7 @@ class RoomPage {
     this.voted.add(title.id);
     this.progress += 1;
     this.left -= 1;
+    this.acts += 1;
     this.throwAway(choice);
     announce(`${SAID[choice]}: ${title.title}`);
     this.votes.put(title.id, choice);
@@ -279,6 +285,7 @@ class RoomPage {
     this.voted.delete(title.id);
     this.progress -= 1;
     this.left += 1;
+    this.acts += 1;
     this.exhausted = false;
     this.cards = [title, ...this.cards.filter((other) => other.id !== title.id)];
     this.votes.put(title.id, 'undo');
@@ -319,7 +326,9 @@ class RoomPage {
   }
 
   refused(problem, count) {
-    toast(`${plural(count, 'vote')} did not count. ${problem.message}`, 'bad');
+    this.progress -= count;
+    if (problem.code === 'room_closed') toast(`${plural(count, 'vote')} came too late: the room had ended.`);
+    else toast(`${plural(count, 'vote')} did not count. ${problem.message}`, 'bad');
     this.refreshRoom().catch(() => {});
     if (problem.code === 'not_a_member' || problem.code === 'room_not_found') this.out(problem);
   }

@@ -84,11 +84,10 @@ export function confirm(question, explanation, action) {
 
 /** Make a form that shows its own errors and cannot be sent twice at once. */
 export function form(props, submit, ...children) {
-  const alert = el('p', { class: 'problem', role: 'alert' });
+  forms += 1;
+  const alert = el('p', { class: 'problem', role: 'alert', id: `problem-${forms}` });
   const node = el('form', { novalidate: true, ...props }, children);
-  const bar = node.querySelector('.send'); // stays in sight, and so does what is wrong
-  if (bar) bar.prepend(alert);
-  else node.append(alert);
+  node.append(alert);
   node.addEventListener('input', () => clear(node, alert));
   node.addEventListener('submit', async (event) => {
     event.preventDefault();
@@ -106,19 +105,32 @@ export function form(props, submit, ...children) {
   return node;
 }
 
+let forms = 0;
+
 function clear(node, alert) {
   alert.textContent = '';
-  node.querySelectorAll('[aria-invalid]').forEach((input) => input.removeAttribute('aria-invalid'));
+  node.querySelectorAll('[aria-invalid]').forEach((input) => {
+    input.removeAttribute('aria-invalid');
+    input.removeAttribute('aria-describedby');
+  });
 }
 
+/** Say what is wrong beside the input that it is about, or else where the form is sent. */
 function complain(node, alert, problem) {
-  alert.textContent = problem.message;
   const named = problem.field ?? problem.errors?.[0]?.pointer.split('/').pop();
   const input = named && node.elements.namedItem(named);
-  if (input instanceof HTMLElement) {
+  const known = input instanceof HTMLElement && !input.closest('[hidden]');
+  const bar = node.querySelector('.send'); // stays in sight
+  if (known) input.closest('.field').after(alert);
+  else if (bar) bar.prepend(alert);
+  else node.append(alert);
+  alert.textContent = problem.message; // put in last: what appears is read out
+  if (known) {
     input.setAttribute('aria-invalid', 'true');
+    input.setAttribute('aria-describedby', alert.id);
     input.focus();
   }
+  alert.scrollIntoView({ block: 'nearest' });
 }
 
 /** What a form says before it bothers the server. */

@@ -5,15 +5,18 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+
+import msgspec
 
 from trinity import __version__, dlq
 from trinity.common.settings import PREFIX, InvalidSettings, Settings, from_environment
 
-_EPILOG = """\
-Settings are environment variables named TRINITY_*, for example
-TRINITY_PORT=9000 trinity serve; docs/settings.md lists them all.
-"""
+_EPILOG = (
+    "Settings are environment variables named TRINITY_*, for example TRINITY_PORT=9000 trinity"
+    " serve. trinity serve --help lists them, and so does docs/settings.md."
+)
 _ON_AWS_ALONE = (
     "table_name",
     "bucket_name",
@@ -27,7 +30,11 @@ _ON_AWS_ALONE = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return the exit status."""
-    parsed = _parser().parse_args(arguments)
+    parser = _parser()
+    parsed = parser.parse_args(arguments)
+    if parsed.command is None:
+        parser.print_help(sys.stderr)
+        return 2
     try:
         settings = from_environment(os.environ)
     except InvalidSettings as error:
@@ -43,16 +50,17 @@ def _parser() -> argparse.ArgumentParser:
         description="Groups decide together what to watch, or eat, or name the cat: everybody"
         " swipes through the same deck until the group agrees.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"trinity {__version__}")
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND")
 
     serve = commands.add_parser(
         "serve",
         help="serve Trinity on this machine until Ctrl-C",
         description="Serve the web page and the API. Everything that lasts is kept in the folder"
         " TRINITY_DATA (./data). TRINITY_HOST=0.0.0.0 lets phones in your network join.",
+        epilog=_settings(),
+        formatter_class=_KeepIndented,
     )
     serve.set_defaults(run=_serve)
 
@@ -69,9 +77,15 @@ def _parser() -> argparse.ArgumentParser:
         "--url", default=None, help="the server with that room (default: this machine's)"
     )
     demo.add_argument(
-        "--pace", type=float, default=1.0, metavar="SECONDS", help="per swipe (default 1.0)"
+        "--pace",
+        type=_seconds,
+        default=1.0,
+        metavar="SECONDS",
+        help="that somebody looks at a card, about (default 1.0)",
     )
-    demo.add_argument("--seed", type=int, default=None, help="the same seed, the same tastes")
+    demo.add_argument(
+        "--seed", type=int, default=None, metavar="N", help="the same number, the same tastes"
+    )
     demo.set_defaults(run=_demo)
 
     backup = commands.add_parser(
@@ -80,22 +94,27 @@ def _parser() -> argparse.ArgumentParser:
         description="Copy the database, decks and keys of TRINITY_DATA into one tar file. The"
         " server may go on meanwhile. Keep the file private: it holds the signing key.",
     )
-    backup.add_argument("file", type=Path, metavar="FILE")
+    backup.add_argument(
+        "file", type=Path, metavar="FILE", help="the tar file; one that is there is replaced"
+    )
     backup.set_defaults(run=_backup)
 
     restore = commands.add_parser(
         "restore",
         help="bring a backup back into an empty TRINITY_DATA",
-        description="Bring a backup back. TRINITY_DATA must not have data yet.",
+        description="Bring a backup back. TRINITY_DATA must not have data yet, so nothing is ever"
+        " written over. Everybody stays signed in: the keys are part of the backup.",
     )
-    restore.add_argument("file", type=Path, metavar="FILE")
+    restore.add_argument("file", type=Path, metavar="FILE", help="what trinity backup wrote")
     restore.set_defaults(run=_restore)
 
     doctor = commands.add_parser(
         "doctor",
         help="check the data",
-        description="Check the data in TRINITY_DATA without changing it. The exit status is 1 if"
-        " anything is wrong. The server may go on meanwhile.",
+        description="Check the data in TRINITY_DATA without changing it: the database and what its"
+        " items say of each other, the decks, the keys. Each line is one check, with how many"
+        " things it looked at. The exit status is 1 if anything is wrong. The server may go on"
+        " meanwhile.",
     )
     doctor.set_defaults(run=_doctor)
 
@@ -104,10 +123,40 @@ def _parser() -> argparse.ArgumentParser:
     openapi = commands.add_parser(
         "openapi",
         help="print the description of the API",
-        description="Print the OpenAPI 3.1 document of the API as JSON.",
+        description="Print the OpenAPI 3.1 document of the API as JSON, the same that a server"
+        " gives at /api/openapi.json.",
     )
     openapi.set_defaults(run=_openapi)
     return parser
+
+
+class _KeepIndented(argparse.HelpFormatter):
+    """Wraps each line of a text by itself, and keeps its indent."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return "\n".join(
+            super(_KeepIndented, self)._fill_text(line, width, line[: -len(line.lstrip())] + indent)
+            for line in text.splitlines()
+        )
+
+
+def _settings() -> str:
+    """Return what can be set and what is set if nothing is said."""
+    lines = ["settings, environment variables that may all be left out:"]
+    for field in msgspec.structs.fields(Settings):
+        description: str = field.type.__metadata__[0].description
+        if not description.startswith("On AWS"):
+            default = f" ({field.default})" if str(field.default) else ""
+            lines += [f"  {PREFIX}{field.name.upper()}{default}", f"      {description}"]
+    return "\n".join(lines)
+
+
+def _seconds(text: str) -> float:
+    with suppress(ValueError):
+        value = float(text)
+        if 0 <= value <= 3600:
+            return value
+    raise argparse.ArgumentTypeError(f"{text} is not a number of seconds from 0 to 3600")
 
 
 def _serve(parsed: argparse.Namespace, settings: Settings) -> int:

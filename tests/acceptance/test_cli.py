@@ -12,7 +12,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -24,7 +24,7 @@ PROGRAM = Path(sys.executable).parent / "trinity"
 SCHEMA = Path(__file__).parents[2] / "schema" / "openapi.json"
 WITHIN_S = 30.0
 COMMANDS = {
-    "serve": ["TRINITY_DATA", "TRINITY_HOST"],
+    "serve": ["TRINITY_DATA", "TRINITY_PORT (8000)", "The Movie Database"],
     "demo": ["--friends", "--join", "--url", "--pace", "--seed", "default 4"],
     "backup": ["FILE", "signing key"],
     "restore": ["FILE", "TRINITY_DATA"],
@@ -141,7 +141,19 @@ def test_the_version_is_printed() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, f"trinity {__version__}\n", "")
 
 
-@pytest.mark.parametrize("words", [[], ["dance"], ["backup"], ["restore"], ["serve", "now"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["dance"],
+        ["backup"],
+        ["restore"],
+        ["serve", "now"],
+        ["demo", "--pace", "-1"],
+        ["demo", "--pace", "nan"],
+        ["demo", "--pace", "slow"],
+    ],
+)
 def test_words_that_make_no_command_are_refused_with_the_usage(words: list[str]) -> None:
     done = trinity(*words)
     assert (done.returncode, done.stdout) == (2, "")
@@ -277,6 +289,41 @@ def test_a_database_that_is_none_is_refused_with_a_message(tmp_path: Path) -> No
     assert "trinity.sqlite" in message
 
 
+def _no_folder_for_keys(data: Path) -> None:
+    (data / "keys").write_text("")
+
+
+def _no_key(data: Path) -> None:
+    (data / "keys").mkdir()
+    (data / "keys" / "a.pem").write_text("hello")
+
+
+def _no_folder_for_decks(data: Path) -> None:
+    (data / "blobs").write_text("")
+
+
+def _no_file_for_the_database(data: Path) -> None:
+    (data / "trinity.sqlite").mkdir()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "named"),
+    [
+        (_no_folder_for_keys, "keys"),
+        (_no_key, "a.pem"),
+        (_no_folder_for_decks, "blobs"),
+        (_no_file_for_the_database, "trinity.sqlite"),
+    ],
+)
+def test_data_that_cannot_be_used_stops_the_start_with_a_message(
+    spoil: Callable[[Path], None], named: str, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    spoil(data)
+    assert named in refusal(trinity("serve", DATA=str(data), PORT="0"), 1)
+
+
 def test_what_nobody_else_may_read_cannot_be_read_by_others(server: Server) -> None:
     client = server.client
     account = {"email": "ana@example.org", "password": "correct horse", "name": "Ana"}
@@ -320,6 +367,13 @@ def test_the_doctor_makes_no_data_where_there_is_none(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (1, "")
     assert "there is no" in done.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_doctor_finds_a_database_that_cannot_be_opened(tmp_path: Path) -> None:
+    _no_file_for_the_database(tmp_path)
+    done = trinity("doctor", DATA=str(tmp_path))
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "it cannot be read" in done.stdout
 
 
 def test_the_demo_ends_with_a_match_or_the_best_compromise(tmp_path: Path) -> None:

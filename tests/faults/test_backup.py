@@ -427,6 +427,23 @@ def test_a_restore_that_was_refused_leaves_nothing_in_the_way_of_the_next(
     assert [f.problems for f in doctor.examine(tmp_path / "inner" / "data") if f.problems] == []
 
 
+def test_a_folder_that_cannot_be_made_is_named_and_not_the_backup(
+    archive: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BackupFailed, match=r"nothing was brought back: .*file") as failed:
+        backup.restore(archive, tmp_path / "file" / "data")
+    assert "good.tar" not in str(failed.value)
+
+
+def test_what_comes_back_can_be_read_by_its_owner_alone(archive: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    backup.restore(archive, data)
+    assert {path.stat().st_mode & 0o777 for path in data.rglob("*") if path.is_file()} == {0o600}
+    folders = [data, *(path for path in data.rglob("*") if path.is_dir())]
+    assert {path.stat().st_mode & 0o777 for path in folders} == {0o700}
+
+
 def test_a_restore_takes_nothing_away_that_was_in_the_folder(archive: Path, tmp_path: Path) -> None:
     home = tmp_path / "home"
     (home / "photos").mkdir(parents=True)

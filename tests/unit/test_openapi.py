@@ -73,7 +73,7 @@ def references(node: Any) -> Iterator[str]:
 
 def test_the_committed_document_is_the_generated_one() -> None:
     written = json.dumps(DOCUMENT, indent=2, ensure_ascii=False) + "\n"
-    assert COMMITTED.read_text() == written, "run `make openapi`"
+    assert COMMITTED.read_text() == written, "run `make docs`"
 
 
 def test_the_document_has_what_openapi_3_1_asks_for() -> None:

@@ -1,5 +1,6 @@
 """Settings: read from the environment, documented with their defaults, refused by their name."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,12 @@ def test_a_variable_sets_its_field_and_no_other(field: Any) -> None:
         ("SMTP_URL", "http://mail.example.org"),
         ("SMTP_URL", "smtp://mail.example.org/inbox"),
         ("SMTP_URL", "smtp://"),
+        ("HOST", ""),  # to a socket the empty name is every address of the machine
+        ("METRICS_NAMESPACE", ""),
+        ("TMDB_TOKEN", "se cret"),
+        ("TMDB_TOKEN", "sécret"),
+        ("TMDB_URL", "ftp://api.example.org"),
+        ("TMDB_URL", ""),
         ("MAIL_FROM", "Trinity"),
         ("MAIL_FROM", "a@example.org\r\nBcc: b@example.org"),
     ],
@@ -94,7 +101,24 @@ def test_a_variable_sets_its_field_and_no_other(field: Any) -> None:
 def test_a_value_that_makes_no_sense_is_refused_by_the_name_of_its_variable(
     name: str, value: str
 ) -> None:
-    with pytest.raises(InvalidSettings, match=f"^{PREFIX}{name} is not valid: "):
+    with pytest.raises(InvalidSettings, match=f"^{PREFIX}{name} (must|does not) ") as refused:
+        from_environment({PREFIX + name: value})
+    assert documented()[PREFIX + name][1] in str(refused.value)  # what it is for
+    assert not re.search(r"Expected|`(int|str)`|regex", str(refused.value))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("PORT", "http", "must be a number, not text"),
+        ("PORT", "65536", "must be at most 65535"),
+        ("LOG_LEVEL", "loud", "must be one of debug, info, warning, error"),
+        ("HOST", "", "must not be empty"),
+        ("DATA", "", "must name a folder"),
+    ],
+)
+def test_a_refusal_says_what_would_be_right(name: str, value: str, said: str) -> None:
+    with pytest.raises(InvalidSettings, match=said):
         from_environment({PREFIX + name: value})
 
 
@@ -121,6 +145,9 @@ def test_an_empty_data_folder_is_refused() -> None:
 def test_a_refusal_does_not_repeat_a_secret() -> None:
     with pytest.raises(InvalidSettings) as refused:
         from_environment({"TRINITY_TMDB_TOKEN": "hush", "TRINITY_PORT": "x"})
+    assert "hush" not in str(refused.value)
+    with pytest.raises(InvalidSettings) as refused:
+        from_environment({"TRINITY_TMDB_TOKEN": "hush hush"})
     assert "hush" not in str(refused.value)
     with pytest.raises(InvalidSettings) as refused:
         from_environment({"TRINITY_SMTP_URL": "smtp://me:hush@mail.example.org/"})

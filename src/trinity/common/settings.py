@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args, get_origin
 
 import msgspec
 from msgspec import Meta
@@ -18,7 +18,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """The settings of a process. Each field is the variable `TRINITY_` + its name in capitals."""
 
     host: Annotated[
-        str, Meta(description="Address to listen on. `0.0.0.0` lets phones in your network in.")
+        str,
+        Meta(
+            min_length=1,
+            description="Address to listen on. `0.0.0.0` lets phones in your network in.",
+        ),
     ] = "127.0.0.1"
     port: Annotated[
         int, Meta(ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
@@ -75,12 +79,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     tmdb_token: Annotated[
         str,
         Meta(
+            pattern=r"^[!-~]*$",
             description="API read access token of The Movie Database: newer films, series, posters"
-            " and trailers. Empty: the built-in list of films alone."
+            " and trailers. Empty: the built-in list of films alone.",
         ),
     ] = ""
     tmdb_url: Annotated[
-        str, Meta(description="Where that API is; only worth changing for a proxy or a test.")
+        str,
+        Meta(
+            pattern=r"^https?://[^/\s?#]+(/[^\s?#]*)?$",
+            description="Where that API is; only worth changing for a proxy or a test.",
+        ),
     ] = "https://api.themoviedb.org/3"
     smtp_url: Annotated[
         str,
@@ -186,12 +195,22 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
     try:
         settings = msgspec.convert(given, Settings, strict=False, dec_hook=_path)
     except msgspec.ValidationError as error:
-        message, _, place = str(error).partition(" - at `$.")
-        name = PREFIX + place.rstrip("`").upper()
-        raise InvalidSettings(f"{name} is not valid: {message}") from None
+        raise InvalidSettings(_explained(error)) from None
     if settings.trusted_proxies:
         _check_networks(settings.trusted_proxies)
     return settings
+
+
+def _explained(error: msgspec.ValidationError) -> str:
+    """Return which variable is meant, what is wrong with its value, and what it is for."""
+    from trinity.common.requests import invalid
+
+    [(pointer, message)] = invalid(error).errors
+    field = next(f for f in msgspec.structs.fields(Settings) if f.encode_name == pointer[1:])
+    kind, meta = get_args(field.type)
+    if get_origin(kind) is Literal:
+        message = f"must be one of {', '.join(get_args(kind))}"
+    return f"{PREFIX}{field.name.upper()} {message}. {meta.description}"
 
 
 def _check_networks(addresses: str) -> None:
@@ -201,13 +220,13 @@ def _check_networks(addresses: str) -> None:
         try:
             ip_network(address.strip())
         except ValueError as error:
-            message = f"{PREFIX}TRUSTED_PROXIES is not valid: {error}"
+            message = f"{PREFIX}TRUSTED_PROXIES must be addresses joined by commas: {error}."
             raise InvalidSettings(message) from None
 
 
 def _path(kind: type, value: object) -> object:
     if kind is Path and isinstance(value, str):
         if not value:
-            raise ValueError("Expected a folder")
+            raise ValueError("must name a folder")
         return Path(value)
     raise NotImplementedError(kind)

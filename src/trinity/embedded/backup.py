@@ -76,13 +76,17 @@ def restore(source: Path, data: Path) -> None:
             with tempfile.TemporaryDirectory(dir=data, prefix=".restoring-") as scratch:
                 # The filter refuses whatever would land outside of the folder.
                 tar.extractall(scratch, filter="data")
+                for path in Path(scratch).rglob("*"):
+                    path.chmod(0o700 if path.is_dir() else 0o600)
                 # The database last: without it the folder counts as empty, and one can try again.
                 for path in sorted(Path(scratch).iterdir(), key=lambda p: p.name == DATABASE):
                     path.rename(data / path.name)  # onto an empty folder at the most
-    except (OSError, EOFError, tarfile.TarError) as error:
-        raise BackupFailed(f"{source} cannot be read: {error}") from error
-    for key in (data / "keys").glob("*"):
-        key.chmod(0o600)
+        os.sync()  # what is back stays, whatever happens to the machine next
+    except (EOFError, tarfile.TarError) as error:
+        raise BackupFailed(f"{source} is no whole backup") from error
+    except OSError as error:
+        where = error.filename or data
+        raise BackupFailed(f"nothing was brought back: {where}: {error.strerror}") from error
 
 
 def _snapshot(database: Path, target: Path) -> None:

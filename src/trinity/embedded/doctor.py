@@ -1,5 +1,6 @@
 """Looking for what should not be: in the database, between its items, in the files beside it."""
 
+import contextlib
 import hashlib
 import sqlite3
 import time
@@ -38,22 +39,20 @@ def examine(data: Path) -> Iterator[Finding]:
     if not path.exists():
         yield Finding("database", [f"there is no {path}"], 0)
         return
-    connection = sqlite3.connect(path)
     try:
-        connection.execute("PRAGMA query_only = ON")
-        connection.execute("BEGIN")  # everything below sees one and the same moment
-        yield _integrity(connection)
-        yield _schema(connection)
-        items, unreadable = _items(connection)
-        yield unreadable
-        yield _feeds(connection)
-        yield _queues(connection)
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            connection.execute("PRAGMA query_only = ON")
+            connection.execute("BEGIN")  # everything below sees one and the same moment
+            yield _integrity(connection)
+            yield _schema(connection)
+            items, unreadable = _items(connection)
+            yield unreadable
+            yield _feeds(connection)
+            yield _queues(connection)
     except sqlite3.DatabaseError as error:
         # Nothing that is said of a broken database would be worth anything.
         yield Finding("database", [f"it cannot be read: {error}; bring a backup back"], 0)
         return
-    finally:
-        connection.close()
     found, incomplete = _readable_rooms(items)
     yield incomplete
     yield _rooms(found, items)

@@ -74,7 +74,7 @@ def serve(services: Services, announce: Callable[[str, int], None]) -> None:
 
     Raises:
         DataInUse: another process serves the same data.
-        DataUnusable: the data folder is none, or its database is none.
+        DataUnusable: the data folder is none, or its database or a key is none.
         AddressInUse: another program listens on the port.
         SchemaTooNew: a newer version of Trinity wrote the data.
     """
@@ -87,7 +87,7 @@ def serve(services: Services, announce: Callable[[str, int], None]) -> None:
         settings.data.mkdir(parents=True, exist_ok=True)
         settings.data.chmod(0o700)
     except OSError as error:
-        raise DataUnusable(f"{settings.data} cannot be used: {error.strerror}") from None
+        raise _unusable(error) from None
     lock = _lock(settings.data / "lock")
     _allow_many_connections()
     listener = _listen(settings.host, settings.port)
@@ -96,13 +96,19 @@ def serve(services: Services, announce: Callable[[str, int], None]) -> None:
         services.settings = settings = settings.at_port(port)
     use(services)
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    log = services.log
     try:
-        store, log = services.store, services.log
+        # Whatever is wrong with the data shows now, and not in somebody's request.
+        store, keys, _, _ = services.store, services.keys, services.secrets, services.blobs
     except sqlite3.DatabaseError as error:
         path = settings.data / "trinity.sqlite"
         raise DataUnusable(f"{path} cannot be used: {error}; try trinity doctor") from None
+    except OSError as error:
+        raise _unusable(error) from None
+    except ValueError as error:  # a key that is none
+        raise DataUnusable(f"{error}; bring a backup back") from None
     handlers = {function.name: load(function) for function in FUNCTIONS}
-    authorizer = Authorizer(services.keys, settings.issuer)
+    authorizer = Authorizer(keys, settings.issuer)
     events = Events(authorizer)
 
     def graphql(call: "Call") -> "Api":
@@ -188,6 +194,11 @@ def addresses() -> list[str]:
         return []
     finally:
         probe.close()
+
+
+def _unusable(error: OSError) -> DataUnusable:
+    reason = "it is a file, not a folder" if isinstance(error, FileExistsError) else error.strerror
+    return DataUnusable(f"{error.filename} cannot be used: {reason}")
 
 
 def _lock(path: Path) -> int:

@@ -20,8 +20,9 @@ from bench.pocketbase import PocketBase
 from bench.report import goals, print_report
 from bench.server import BenchError
 from bench.targets import VOTES_PER_ROOM, Seeds, Target
-from bench.trinity import Trinity
+from bench.trinity import BusyTrinity, Trinity
 
+TARGETS = ("trinity", "trinity_busy", "pocketbase", "pocketbase_full")
 SECTIONS = ("durability", "startup", "votes", "reads", "layers", "fanout")
 VOTES_PER_SECOND_AT_MOST = 15_000
 
@@ -64,7 +65,7 @@ def parse() -> argparse.Namespace:
     options = parser.parse_args()
     for name, chosen, known in (
         ("--only", options.only, SECTIONS),
-        ("--targets", options.targets, ("trinity", "pocketbase", "pocketbase_full")),
+        ("--targets", options.targets, TARGETS),
     ):
         if unknown := set(chosen) - set(known):
             parser.error(f"{name}: {', '.join(sorted(unknown))} is none of {', '.join(known)}")
@@ -107,6 +108,7 @@ def main() -> int:
 def run(options: argparse.Namespace, work: Path, console: Console) -> dict[str, Any]:
     known: list[Target] = [
         Trinity(),
+        BusyTrinity(),
         PocketBase(options.pocketbase_tally),
         PocketBase(options.pocketbase_tally, full=True),
     ]

@@ -98,3 +98,12 @@ class Trinity(Target):
             " WHERE items.sk LIKE 'BALLOT#%' AND attribute.key LIKE 'v:%'",
         )
         return votes
+
+
+class BusyTrinity(Trinity):
+    """The same while a queue is worked off without a pause; see `bench.busy`."""
+
+    name = "trinity_busy"
+
+    def command(self, data: Path, port: int) -> list[str]:
+        return [str(BIN / "python"), "-m", "bench.busy"]

@@ -2,7 +2,9 @@
 
 import sqlite3
 import threading
+import time
 from contextlib import nullcontext
+from functools import partial
 
 import pytest
 
@@ -139,3 +141,59 @@ def test_writers_that_share_a_commit_each_see_the_one_before(store):
     changes = store.changes_after(0, total + 1)
     assert [change.new["n"] for change in changes] == list(range(1, total + 1))
     assert [change.seq for change in changes] == list(range(1, total + 1))
+
+
+class Crowd:
+    """Threads that write without a pause: at each commit somebody waits for the next one."""
+
+    def __init__(self, store, commits):
+        self._store = store
+        self._left = commits
+        self.begun = threading.Event()
+        self.threads = [threading.Thread(target=self._write, daemon=True) for _ in range(3)]
+        for thread in self.threads:
+            thread.start()
+
+    def _write(self):
+        while self._left > 0:
+            self._left -= 1
+            self._store.write(self._job)
+
+    def _job(self, transaction):
+        self.begun.set()
+        until = time.monotonic() + 0.05
+        while not self._store._queue and time.monotonic() < until:
+            time.sleep(0.001)
+        transaction.execute("UPDATE checkpoints SET seq = seq")
+
+    def join(self):
+        for thread in self.threads:
+            thread.join(BOUND_S)
+            assert not thread.is_alive()
+
+
+def test_threads_that_write_without_a_pause_do_not_starve_the_requests(store):
+    crowd = Crowd(store, commits=60)
+    assert crowd.begun.wait(BOUND_S)
+    waited = []
+    for number in range(5):
+        turn, settled = threading.Event(), threading.Event()
+        commits = store.commits
+        call = partial(store.table.put, {"PK": "A", "SK": str(number)})
+        while not store.together([call], lambda *_, s=settled: s.set(), free=turn.set):
+            assert turn.wait(BOUND_S)
+            turn.clear()
+        assert settled.wait(BOUND_S)
+        waited.append(store.commits - commits)
+    assert max(waited) <= 3, "the one that was on its way, its own, and one that has begun since"
+    crowd.join()
+
+
+def test_writers_go_on_though_whose_turn_it_is_never_comes(store):
+    crowd = Crowd(store, commits=10)
+    assert crowd.begun.wait(BOUND_S)
+    told = threading.Event()
+    assert not store.together([], lambda *_: None, free=told.set)
+    assert told.wait(BOUND_S), "it is its turn"
+    crowd.join()
+    store.table.put({"PK": "A", "SK": "1"})

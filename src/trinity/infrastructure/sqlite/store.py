@@ -95,6 +95,7 @@ _PUT_CHANGE = (
 )
 _MOST_ROWS = 64
 _REMEMBERED = 10_000
+_PATIENCE_S = 0.05
 
 _LARGEST_TRANSACTION = 100
 _LARGEST_ITEM = 400 * 1024
@@ -320,6 +321,7 @@ class SqliteStore:
         self._queue: list[_Ticket] = []
         self._busy = False
         self._when_free: Callable[[], None] | None = None
+        self._kept = False  # busy with nothing yet: it is the turn of whom `free` was called for
         self._to_commit: SimpleQueue[tuple[list[_Ticket], Transaction] | None] = SimpleQueue()
         self._committer = threading.Thread(
             target=self._commit_for_others, name="committer", daemon=True
@@ -337,7 +339,9 @@ class SqliteStore:
         """Run a job in a transaction and return its result once that is durable.
 
         Group commit without a thread of its own: whoever finds nobody committing does it, for all
-        who came meanwhile; then the first of those who came during that commit takes over.
+        who came meanwhile; then the first of those who came during that commit takes over. Only
+        whoever waits in `together` goes before: there, many requests wait for one commit, and
+        threads that write without a pause must not starve them.
 
         Raises:
             Unavailable: the file could not be written; nothing of the job was done.
@@ -350,8 +354,11 @@ class SqliteStore:
             self._queue.append(ticket)
             leads = not self._busy
             self._busy = True
-        if not leads:
-            ticket.wake.acquire()
+        while not leads and not ticket.wake.acquire(timeout=_PATIENCE_S):
+            with self._mutex:
+                # Whose turn it is does not come: most likely, its loop has ended.
+                if self._kept and not ticket.done:
+                    leads, self._kept = True, False
         if not ticket.done:
             with self._mutex:
                 batch, self._queue = self._queue, []
@@ -380,10 +387,10 @@ class SqliteStore:
             False if a commit is on its way: then no call was made, and `free` will be called.
         """
         with self._mutex:
-            if self._busy:
+            if self._busy and not self._kept:
                 self._when_free = free
                 return False
-            self._busy = True
+            self._busy, self._kept = True, False
         batch = [_Ticket(lambda _: [call() for call in calls], settled)]
         transaction = self._work(batch)
         if transaction.clean:
@@ -428,13 +435,14 @@ class SqliteStore:
                 ticket.error.__cause__ = error
         for ticket in batch:
             ticket.done = True
-        free: Callable[[], None] | None = None
         with self._mutex:
-            if self._queue:
+            free, self._when_free = self._when_free, None
+            if free is not None:
+                self._kept = True
+            elif self._queue:
                 self._queue[0].wake.release()  # not done: it leads the next batch
             else:
                 self._busy = False
-                free, self._when_free = self._when_free, None
         for ticket in batch:
             if ticket.settled is not None:
                 ticket.settled(ticket.result, ticket.error)

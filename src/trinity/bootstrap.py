@@ -44,6 +44,8 @@ _FIRST_WAIT_S = 5.0
 _LONGEST_WAIT_S = 900.0
 """Bounds of the waits for the next attempt at a message: 5, 10, 20, … seconds."""
 
+_LONGEST_RUN_MS = 120_000
+"""Of what a clock calls; where no timeout ends it, nobody else is told to begin before."""
 _AFTER_TIMEOUT_MS = 5_000
 """After which Lambda has surely ended a run that was too long."""
 
@@ -557,7 +559,7 @@ class Scheduled(_Function):
 
     Its use case names its ports and, if it wants to know the time that its run was due, `at`. The
     event is what the schedule is told to send, so it is the same on all hosts:
-    `{"schedule": name, "scheduledTime": "<aws.scheduler.scheduled-time>", "timeoutSeconds": n}`
+    `{"schedule": name, "time": "<aws.scheduler.scheduled-time>"}`
     https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-schedule-context-attributes.html
 
     Clocks call at least once; see `store.schedules` for what keeps a run from being done twice. An
@@ -582,23 +584,24 @@ class Scheduled(_Function):
         outcome = "conflict"  # somebody is at it, and may yet die
         error: Exception | None = None
         try:
-            outcome = self._run(event)
+            outcome = self._run(event, context)
         except Conflict:
             raise
         except Exception as failure:
             error = failure
             raise
         finally:
-            self._report(began, context, outcome, error, slot=event["scheduledTime"])
+            self._report(began, context, outcome, error, slot=event["time"])
 
-    def _run(self, event: Event) -> str:
+    def _run(self, event: Event, context: Any) -> str:
         """Do the work, unless that was done; return how it went."""
         from datetime import datetime
 
         from trinity.store import schedules
 
-        slot = Millis(int(datetime.fromisoformat(event["scheduledTime"]).timestamp()) * 1000)
-        lease = event["timeoutSeconds"] * 1000 + _AFTER_TIMEOUT_MS
+        slot = Millis(int(datetime.fromisoformat(event["time"]).timestamp()) * 1000)
+        longest = _LONGEST_RUN_MS if context is None else context.get_remaining_time_in_millis()
+        lease = longest + _AFTER_TIMEOUT_MS
         now = self._clock.now()
         claim = schedules.claim(self._table, event["schedule"], slot, now=now, lease=lease)
         if claim is None:

@@ -17,12 +17,12 @@ from trinity.domain.ids import Millis
 from trinity.embedded import schedules as module
 from trinity.embedded.schedules import SchedulePump, schedule_event
 from trinity.ports import Clock, Key, Unavailable
-from trinity.topology import Function, Schedule
+from trinity.topology import Schedule
 
 BOUND_S = 5.0
 HOURLY = Schedule("hourly", every_s=3600)
 HOUR_MS = 3_600_000
-FUNCTION = Function("sweep", "schedules.sweep", schedules=(HOURLY,), timeout_s=30)
+LEASE_MS = 125_000
 assert NOON % HOUR_MS == 0
 
 
@@ -51,10 +51,10 @@ class Host:
     def reporter(self, operation: str) -> Reporter:
         return Reporter(self.log, operation, namespace="Trinity", units=Units)
 
-    def call(self, hour: int = 0) -> None:
+    def call(self, hour: int = 0, context: object = None) -> None:
         """Let the clock call for the slot so many hours after noon."""
         slot_s = (NOON + hour * HOUR_MS) // 1000
-        self.handler(schedule_event(HOURLY, slot_s, FUNCTION.timeout_s), None)
+        self.handler(schedule_event(HOURLY, slot_s), context)
 
     def outcomes(self) -> list[str]:
         return [line["message"] for line in self.log.lines]
@@ -132,12 +132,35 @@ def test_a_run_whose_process_died_is_done_again_after_its_lease_and_not_before(
     with pytest.raises(Died):
         host.call()
     host.work = lambda: None
-    host.world.clock.advance(34_999)
+    host.world.clock.advance(LEASE_MS - 1)
     with pytest.raises(Conflict):
         host.call()
     host.world.clock.advance(1)
     host.call()
     host.call()
+    assert host.runs == [NOON, NOON]
+
+
+class OnLambda:
+    """A context that is left with little time."""
+
+    function_name = "sweep"
+    aws_request_id = "r1"
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 10_000
+
+
+def test_on_lambda_a_lease_is_as_long_as_the_function_may_run(host: Host) -> None:
+    host.work = die
+    with pytest.raises(Died):
+        host.call(context=OnLambda())
+    host.work = lambda: None
+    host.world.clock.advance(14_999)
+    with pytest.raises(Conflict):
+        host.call(context=OnLambda())
+    host.world.clock.advance(1)
+    host.call(context=OnLambda())
     assert host.runs == [NOON, NOON]
 
 
@@ -149,7 +172,7 @@ def test_a_process_that_dies_between_its_work_and_the_mark_does_it_again(
         crash.setattr("trinity.store.schedules.finish", lambda *_: die())
         with pytest.raises(Died):
             host.call()
-    host.world.clock.advance(35_000)
+    host.world.clock.advance(LEASE_MS)
     host.call()
     assert host.runs == [NOON, NOON]
     host.call()
@@ -161,7 +184,7 @@ def test_a_run_that_takes_longer_than_it_may_does_not_undo_the_one_that_took_ove
 ) -> None:
     def slow() -> None:
         host.work = lambda: None
-        host.world.clock.advance(35_000)
+        host.world.clock.advance(LEASE_MS)
         host.call()
 
     host.work = slow
@@ -195,9 +218,7 @@ class Ticking:
         self._pumps: list[SchedulePump] = []
 
     def start(self) -> SchedulePump:
-        pump = SchedulePump(
-            self.host.table, self.clock, FUNCTION, HOURLY, self.host.handler, self.host.log
-        )
+        pump = SchedulePump(self.host.table, self.clock, HOURLY, self.host.handler, self.host.log)
         self._pumps.append(pump)
         pump.start()
         return pump
@@ -315,7 +336,7 @@ def test_a_pump_takes_over_what_a_dead_process_had_claimed(ticking: Ticking) -> 
     ticking.start()
     ticking.looked(4)
     assert host.outcomes()[-1] == "conflict"
-    ticking.clock.advance(35_000)
+    ticking.clock.advance(LEASE_MS)
     ticking.ran(1, 1)
     assert host.world.table.get(Key("SCHEDULE#hourly", "SCHEDULE"))["done"] == NOON + HOUR_MS
 
@@ -337,8 +358,7 @@ def test_a_pump_stops_at_once_though_its_next_call_is_far(host: Host) -> None:
 
 
 def test_the_event_is_the_input_of_the_schedule_with_the_time_filled_in() -> None:
-    assert schedule_event(HOURLY, NOON // 1000, 30) == {
+    assert schedule_event(HOURLY, NOON // 1000) == {
         "schedule": "hourly",
-        "scheduledTime": "2027-01-15T08:00:00Z",
-        "timeoutSeconds": 30,
+        "time": "2027-01-15T08:00:00Z",
     }

@@ -67,7 +67,7 @@ def test_feeds_of_changes_are_there_once() -> None:
 def test_queues_are_there_once_and_named_as_sqs_allows() -> None:
     names = [name for queue in QUEUES for name in (queue.name, queue.dead_letters)]
     assert len(set(names)) == len(names)
-    assert all(re.fullmatch(r"[a-z][a-z-]{0,50}", name) for name in names)
+    assert all(re.fullmatch(r"[a-z][a-z_-]{0,50}", name) for name in names)
 
 
 def test_schedules_are_there_once() -> None:

@@ -14,7 +14,7 @@ from trinity.domain.errors import Conflict
 from trinity.domain.ids import Millis
 from trinity.ports import Clock, Table
 from trinity.store import schedules
-from trinity.topology import Function, Schedule
+from trinity.topology import Schedule
 
 _LOOK_UP_EVERY_S = 10.0  # clocks are set, and machines sleep
 _FIRST_PAUSE_S = 1.0
@@ -23,18 +23,14 @@ _LONGEST_PAUSE_S = 900.0
 Handler = Callable[[Any, Any], Any]
 
 
-def schedule_event(schedule: Schedule, slot_s: int, timeout_s: int) -> dict[str, Any]:
-    """Return the event of one call; see `bootstrap.Scheduled`.
+def schedule_event(schedule: Schedule, slot_s: int) -> dict[str, Any]:
+    """Return the event of one call, which is due at `slot_s`, in seconds since 1970.
 
-    Args:
-        schedule: whose.
-        slot_s: when it is due, in seconds since 1970.
-        timeout_s: of the function.
+    See `bootstrap.Scheduled`.
     """
     return {
         "schedule": schedule.name,
-        "scheduledTime": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(slot_s)),
-        "timeoutSeconds": timeout_s,
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(slot_s)),
     }
 
 
@@ -47,9 +43,8 @@ class SchedulePump:
     Args:
         table: where it stands is remembered; a new schedule begins with the next time it is due.
         clock: what it goes by.
-        function: which function.
-        schedule: when.
-        handler: the function itself.
+        schedule: when to call.
+        handler: what to call.
         log: for what goes wrong.
     """
 
@@ -57,14 +52,12 @@ class SchedulePump:
         self,
         table: Table,
         clock: Clock,
-        function: Function,
         schedule: Schedule,
         handler: Handler,
         log: Log,
     ) -> None:
         self._table = table
         self._clock = clock
-        self._timeout_s = function.timeout_s
         self._schedule = schedule
         self._handler = handler
         self._log = log
@@ -96,7 +89,7 @@ class SchedulePump:
                 if not begun:
                     schedules.begin(self._table, self._schedule.name, Millis(slot_s * 1000))
                     begun = True
-                self._handler(schedule_event(self._schedule, slot_s, self._timeout_s), None)
+                self._handler(schedule_event(self._schedule, slot_s), None)
                 called, failures = slot_s, 0
             except Exception as error:  # noqa: BLE001  (a function may fail in any way)
                 if not isinstance(error, Conflict):  # the function itself tells more

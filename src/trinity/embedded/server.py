@@ -137,7 +137,7 @@ def serve(services: Services, announce: Callable[[str, int], None]) -> None:
         if function.queue is not None
     ]
     pumps += [
-        SchedulePump(store.table, services.clock, function, schedule, handlers[function.name], log)
+        SchedulePump(store.table, services.clock, schedule, handlers[function.name], log)
         for function in FUNCTIONS
         for schedule in function.schedules
     ]

@@ -105,6 +105,11 @@ _SETTINGS: Mapping[str, str] = {
     "AWS_REGION": "eu-west-1",
     "TRINITY_TABLE_NAME": "trinity",
     "TRINITY_BUCKET_NAME": "trinity",
+    "TRINITY_SIGNING_SECRET": "trinity",
+    "TRINITY_CURSOR_SECRET": "trinity",
+    "TRINITY_BUS_NAME": "trinity",
+    "TRINITY_QUEUE_PREFIX": "trinity-",
+    "TRINITY_SES": "on",
 }
 """What tells a function that it runs on AWS. The values do not matter: they choose adapters."""
 

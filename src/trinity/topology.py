@@ -169,6 +169,7 @@ FUNCTIONS: tuple[Function, ...] = (
     Function("emit", "streams.emit", grants=(("bus", "publish"),), timeout_s=30, streams=(
         Stream("events", ("ROOM", "MATCH#", "BALLOT#", "PROFILE"), batch=1000, window_s=1.0),
     )),
+    Function("rotate_keys", "schedules.rotate_keys", grants=(*_WRITE, ("keys", "read"), ("keys", "write")), timeout_s=30, schedules=(Schedule("rotate_keys", every_s=24 * 3600, offset_s=3 * 3600),)),
 )
 # fmt: on
 

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from tests.contract.conftest import DynamoStore, boto, new_bucket, new_secret
 from trinity import bootstrap
 from trinity.bootstrap import Services
 from trinity.common.settings import Settings
+from trinity.embedded.schedules import schedule_event
 from trinity.openapi import load
 from trinity.topology import FUNCTIONS, Stream
 
@@ -67,11 +69,17 @@ class Cloud:
             cursor_secret=new_secret(endpoint, "a long text that nobody can guess"),
         )
         self.services = Services(settings, ministack.environment(endpoint))
-        self.services.keys.renew()
 
     def invoke(self, name: str, event: Event) -> Any:
         """Call a function as in a fresh environment."""
         return copy.copy(load(BY_NAME[name]))(event, None)
+
+    def strike(self, name: str) -> None:
+        """Call a function as its clock does."""
+        function = BY_NAME[name]
+        [schedule] = function.schedules
+        slot = schedule.slot(int(time.time()))
+        self.invoke(name, schedule_event(schedule, slot, function.timeout_s))
 
     def ask(self, name: str, body: Any = None, *, status: int = 200, **who: str) -> Any:
         """Call a function of the API and return what it answers."""
@@ -98,6 +106,7 @@ class Cloud:
 def cloud(aws: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cloud:
     cloud = Cloud(aws, tmp_path / "data")
     monkeypatch.setattr(bootstrap, "_services", cloud.services)
+    cloud.strike("rotate_keys")  # as a deployment does
     return cloud
 
 

@@ -17,7 +17,7 @@ GRANTS = {
     "blobs": {"read", "write"},
     "catalogue": {"read"},
     "mailer": {"send"},
-    "keys": {"read", "sign"},
+    "keys": {"read", "sign", "write"},
     "secrets": {"read"},
     "realtime": {"publish"},
     "bus": {"publish"},

@@ -67,7 +67,7 @@ def _surroundings(
         "keys": {"TRINITY_SIGNING_SECRET": data.signing.secret_arn},
         "secrets": {"TRINITY_CURSOR_SECRET": data.cursors.secret_arn},
         "realtime": {"TRINITY_APPSYNC_URL": edge.graphql.graphql_url},
-        "mailer": {"TRINITY_MAIL_FROM": stage.mail_from},
+        "mailer": {"TRINITY_SES": "on", "TRINITY_MAIL_FROM": stage.mail_from},
         "bus": {"TRINITY_BUS_NAME": data.bus.event_bus_name},
         "queue": {"TRINITY_QUEUE_PREFIX": f"trinity-{stage.name}-"},
         "shared cache": {"TRINITY_REDIS_URL": network.url} if network else {},

@@ -59,8 +59,10 @@ GRANTS: dict[tuple[str, str], tuple[Statement, ...]] = {
     ),
     ("keys", "read"): (Statement(("secretsmanager:GetSecretValue",), ("signing",)),),
     ("keys", "sign"): (Statement(("secretsmanager:GetSecretValue",), ("signing",)),),
+    ("keys", "write"): (Statement(("secretsmanager:PutSecretValue",), ("signing",)),),
     ("secrets", "read"): (Statement(("secretsmanager:GetSecretValue",), ("cursors",)),),
-    ("mailer", "send"): (Statement(("ses:SendEmail",), ("mail",)),),
+    # A message that we have composed ourselves is "raw", even to `SendEmail` of the second API.
+    ("mailer", "send"): (Statement(("ses:SendEmail", "ses:SendRawEmail"), ("mail",)),),
     ("realtime", "publish"): (Statement(("appsync:GraphQL",), ("publishRoomEvent",)),),
     ("bus", "publish"): (Statement(("events:PutEvents",), ("bus",)),),
 }

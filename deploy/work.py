@@ -178,7 +178,8 @@ class Work(Stack):
                         input=self.to_json_string(
                             {
                                 "schedule": schedule.name,
-                                "time": "<aws.scheduler.scheduled-time>",
+                                "scheduledTime": "<aws.scheduler.scheduled-time>",
+                                "timeoutSeconds": function.timeout_s,
                             }
                         ),
                         retry_policy=scheduler.CfnSchedule.RetryPolicyProperty(

@@ -167,6 +167,8 @@ def test_tokens_are_issued_by_the_public_url_or_else_by_this_machine() -> None:
     assert Settings().issuer == "http://localhost:8000"
     apart = Settings(public_url="https://films.example.org", issuer_url="https://id.example.org/")
     assert apart.issuer == "https://id.example.org"
+    assert apart.home == "https://films.example.org"
+    assert apart.sender == "Trinity <trinity@films.example.org>"
     assert Settings(port=0).at_port(4321).issuer == "http://localhost:4321"
 
 

@@ -160,15 +160,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = ""
 
     @property
+    def home(self) -> str:
+        """Where people reach this server: what links in mails begin with."""
+        return self.public_url.rstrip("/") or f"http://localhost:{self.port}"
+
+    @property
     def issuer(self) -> str:
         """The `iss` of access tokens, and where its discovery document is found."""
-        chosen = self.issuer_url or self.public_url
-        return chosen.rstrip("/") or f"http://localhost:{self.port}"
+        return self.issuer_url.rstrip("/") or self.home
 
     @property
     def sender(self) -> str:
         """Whom mails come from."""
-        host = self.issuer.partition("://")[2].partition("/")[0].rpartition("@")[2]
+        host = self.home.partition("://")[2].partition("/")[0].rpartition("@")[2]
         return self.mail_from or f"Trinity <trinity@{host.partition(':')[0]}>"
 
     def at_port(self, port: int) -> "Settings":

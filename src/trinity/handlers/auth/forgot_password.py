@@ -54,7 +54,7 @@ def forgot_password(
             subject="Set a new password for Trinity",
             text=(
                 f"Hello {user.name},\n\nset a new password here within an hour:\n\n"
-                f"{settings.issuer}/#reset={token}\n\n"
+                f"{settings.home}/#reset={token}\n\n"
                 "If you did not ask for this, do nothing: your password stays as it is.\n"
             ),
         )

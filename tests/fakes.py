@@ -280,7 +280,10 @@ class World:
 
     def changes(self, feed: str, after: int, limit: int = 1_000_000) -> list[streams.Change]:
         """Return the changes of one feed, by way of the event of the real service."""
-        found = self.store.changes_after(after, limit, sort_keys=STREAMS[feed].sort_keys)
+        stream = STREAMS[feed]
+        found = self.store.changes_after(
+            after, limit, sort_keys=stream.sort_keys, comings=stream.comings
+        )
         return streams.changes(stream_event(found))
 
     def emitted(self, after: int = 0) -> list[streams.Change]:

@@ -298,13 +298,17 @@ class Blobs(Protocol):
 
 
 class Realtime(Protocol):
-    """Tells those who follow a room of its events, at once and at most once.
+    """Tells those who follow a room, at once and at most once.
 
-    Whoever misses one sees a gap in the numbers of the events and reads the log.
+    Whoever misses an event sees a gap in the numbers and reads the log.
     """
 
     def publish(self, room: RoomId, event: dict[str, Any]) -> None:
         """Hand an event, as the API shows it, to all who follow a room; in the order of calls."""
+        ...
+
+    def show(self, room: RoomId, presence: dict[str, Any]) -> None:
+        """Hand over who is in a room just now, as the API shows it."""
         ...
 
     def end(self, room: RoomId, user: UserId | None = None) -> None:

@@ -26,6 +26,7 @@ class Stream(NamedTuple):
     Attributes:
         name: of this feed; where it stands is remembered under it.
         sort_keys: of the items: a whole sort key, or, where it ends in `#`, the beginning of one.
+        comings: the same, of items that are news only when they are new or gone.
         batch: most changes at once.
         window_s: how long changes are gathered before they are handed over.
     """
@@ -34,6 +35,7 @@ class Stream(NamedTuple):
     sort_keys: tuple[str, ...]
     batch: int
     window_s: float
+    comings: tuple[str, ...] = ()
 
 
 class Queue(NamedTuple):
@@ -149,8 +151,9 @@ FUNCTIONS: tuple[Function, ...] = (
     Function("kick_member", "rooms.kick", "DELETE /api/rooms/{roomId}/members/{userId}", "user", _WRITE + _CACHE + _DECK),
     Function("get_deck", "rooms.deck", "GET /api/rooms/{roomId}/deck", "user", _READ + _DECK + _CURSOR, fields=("Query.deck",)),
     Function("next_cards", "rooms.next_cards", "GET /api/rooms/{roomId}/next", "user", _READ + _DECK, fields=("Query.nextTitles",)),
-    Function("room_events", "rooms.events", "GET /api/rooms/{roomId}/events", "user", _READ, fields=("Query.roomEvents",)),
-    Function("follow_room", "rooms.follow", None, "user", _READ, fields=("Subscription.onRoomEvent",)),
+    Function("room_events", "rooms.events", "GET /api/rooms/{roomId}/events", "user", _WRITE, fields=("Query.roomEvents",)),
+    Function("follow_room", "rooms.follow", None, "user", _WRITE, fields=("Subscription.onRoomEvent", "Subscription.onPresence")),
+    Function("step_away", "rooms.step_away", "POST /api/rooms/{roomId}/away", "user", _WRITE, fields=("Mutation.stepAway",)),
     Function("cast_votes", "votes.cast", "POST /api/rooms/{roomId}/votes", "user", _WRITE + _CACHE + _DECK, fields=("Mutation.castVote", "Mutation.castVotes")),
     Function("undo_vote", "votes.undo", "DELETE /api/rooms/{roomId}/votes/{titleId}", "user", _WRITE + _CACHE + _DECK, fields=("Mutation.undoVote",)),
     Function("get_results", "votes.results", "GET /api/rooms/{roomId}/results", "user", _READ + _DECK, fields=("Query.results",)),
@@ -162,7 +165,7 @@ FUNCTIONS: tuple[Function, ...] = (
     Function("jwks", "system.jwks", "GET /.well-known/jwks.json", "none", (("keys", "read"),)),
     Function("publish", "streams.publish", grants=(*_WRITE, *_CACHE, *_DECK, ("realtime", "publish")), timeout_s=30, streams=(
         Stream("rooms", ("ROOM", "MATCH#", "PROFILE"), batch=100, window_s=0.0),
-        Stream("ballots", ("BALLOT#",), batch=5000, window_s=0.25),
+        Stream("ballots", ("BALLOT#",), batch=5000, window_s=0.25, comings=("HERE#",)),
     )),
     # One stream for all: DynamoDB serves few readers of a shard, two at best.
     # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Streams.html

@@ -113,8 +113,9 @@ def test_the_times_of_a_log_never_go_back(world: World) -> None:
 def test_every_member_sees_the_same_log(world: World) -> None:
     everything(world)
     world.settled("r1")
-    logs = [world.send(get(_EVENTS + "?limit=500", as_=who)).body for who in ("ben", "cleo")]
-    assert logs[0] == logs[1]
+    path = _EVENTS + "?limit=500"
+    logs = [world.send(get(path, as_=who)).json["items"] for who in ("ben", "cleo")]
+    assert logs[0] == logs[1] != []
 
 
 def test_who_comes_late_reads_the_log_from_its_beginning(world: World) -> None:

@@ -15,6 +15,7 @@ from tests.acceptance import (
     test_decks,
     test_events,
     test_matches,
+    test_presence,
     test_results,
     test_rooms,
     test_votes,
@@ -534,6 +535,7 @@ ROUTES = {
     "GET /api/rooms/{id}": "Query.room",
     "PATCH /api/rooms/{roomId}": "Mutation.updateRoom",
     "POST /api/rooms/{roomId}/leave": "Mutation.leaveRoom",
+    "POST /api/rooms/{roomId}/away": "Mutation.stepAway",
     "GET /api/rooms/{roomId}/deck": "Query.deck",
     "GET /api/rooms/{roomId}/next": "Query.nextTitles",
     "GET /api/rooms/{roomId}/results": "Query.results",
@@ -543,7 +545,12 @@ ROUTES = {
     "GET /api/catalogue/genres": "Query.genres",
     "GET /api/catalogue/titles": "Query.titles",
 }
-STATUS = {"Mutation.createRoom": 201, "Mutation.leaveRoom": 204, "Mutation.undoVote": 204}
+STATUS = {
+    "Mutation.createRoom": 201,
+    "Mutation.leaveRoom": 204,
+    "Mutation.stepAway": 204,
+    "Mutation.undoVote": 204,
+}
 
 
 class Translated(World):
@@ -656,6 +663,7 @@ SCENARIOS = [
         *test_matches.SCENARIOS,
         *test_results.SCENARIOS,
         *test_events.SCENARIOS,
+        *test_presence.SCENARIOS,
     )
     if scenario.name not in NOT_IN_GRAPHQL
 ]

@@ -65,12 +65,17 @@ class Person:
         vote = {"titleId": title_id, "choice": "yes"}
         return self.post(f"/api/rooms/{room_id}/votes", vote)
 
+    def read(self, room_id: str) -> Any:
+        """Read the events of a room."""
+        answer = self._client.get(f"/api/rooms/{room_id}/events", token=self.token)
+        assert answer.status == 200, answer
+        return answer.json["items"]
+
     def settled(self, room_id: str, kind: str) -> None:
         """Return when the log of the room tells of something of a kind."""
 
         def told() -> bool:
-            answer = self._client.get(f"/api/rooms/{room_id}/events", token=self.token)
-            return any(event["type"] == kind for event in answer.json["items"])
+            return any(event["type"] == kind for event in self.read(room_id))
 
         eventually(told, f"the room tells of {kind}")
 

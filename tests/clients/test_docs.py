@@ -49,7 +49,7 @@ LIVE = [
     "A plain WebSocket in JavaScript",
     "A plain WebSocket in Python",
 ]
-ASKING = ["Ask over HTTP", "After a while away"]
+ASKING = ["Ask over HTTP", "After a while away", "Who is here"]
 
 
 def written(heading: str, url: str, folder: Path) -> list[str | Path]:
@@ -158,3 +158,29 @@ def test_what_was_missed_is_read_over_http(
         kinds = [line.split()[0] for line in shown.lines]
     assert kinds[:2] == ["memberJoined", "memberJoined"]
     assert kinds.count("matchFound") == 1
+
+
+def test_who_is_here_is_shown_and_told_anew_when_somebody_comes(
+    url: str, tmp_path: Path, ana: Person, ben: Person
+) -> None:
+    room = ana.open_room("Pizza", "Sushi")
+    ben.join(room["code"])
+    seen = {"TOKEN": ana.token, "ROOM": room["id"]}
+    with program(
+        *written("Who is here", url, tmp_path), folder=tmp_path, environment=seen
+    ) as shown:
+        alone = f"online {ana.id}"
+        shown.until(lambda: alone in shown.lines or None, "Ana is shown to be there")
+        assert shown.lines[0] == str(
+            {
+                "room": {
+                    "members": [{"name": "Ana", "online": True}, {"name": "Ben", "online": False}]
+                }
+            }
+        )
+        ben.read(room["id"])
+        shown.ends()
+        assert shown.lines[-2:] == [
+            " ".join(["online", *sorted([ana.id, ben.id])]),
+            "{'stepAway': True}",
+        ]

@@ -29,7 +29,7 @@ from trinity.ports import (
     TransactPut,
     Update,
 )
-from trinity.store import sessions
+from trinity.store import presence, rooms, sessions
 from trinity.topology import FUNCTIONS
 
 HANDLERS = {function.name: load(function) for function in FUNCTIONS}
@@ -157,6 +157,10 @@ def reset(world: World, g: Group) -> dict[str, Any]:
     return {"token": token, "password": "another one"}
 
 
+def is_here(world: World, g: Group) -> None:
+    presence.note(world.table, rooms.get(world.table, g.room), g.users[0], world.clock.now())
+
+
 NEW = {"email": "new@x.example", "password": "a password", "name": "New"}
 DECK = {"source": "titles", "titleIds": [title_id(0)]}
 
@@ -182,19 +186,37 @@ CASES = [
         calls=["update"],
         before=lambda w, g: w.vote(g.users[0], g.room, 2),
     ),
-    Case("join_room", "somebody new", 4, 9.5, lambda _, g: {"code": g.code}, by=3),
-    Case("leave_room", "a member", 4, 4, in_room(), by=2),
-    Case("kick_member", "a member", 4, 4, lambda _, g: {"roomId": g.room, "userId": g.users[2]}),
+    Case("join_room", "somebody new", 4, 10, lambda _, g: {"code": g.code}, by=3),
+    Case("leave_room", "a member", 6, 4, in_room(), by=2),
+    Case("kick_member", "a member", 6, 4, lambda _, g: {"roomId": g.room, "userId": g.users[2]}),
     Case("list_rooms", "one query and one batch", 0, 1.5, calls=["query", "batch_get"]),
     Case("my_matches", "no matches", 0, 1.5, calls=["query", "batch_get"]),
     Case("create_room", "a short deck", 8, 1, lambda *_: {"deck": DECK}, calls=["get", "transact"]),
-    Case("follow_room", "a member", 0, 1, in_room(), calls=["get"]),
-    Case("get_room", "a member", 0, 1.5, in_room(), calls=["get", "query"]),
-    Case("update_room", "a new name", 2, 4.5, in_room(name="Friday")),
+    Case("follow_room", "who was not here", 1, 1.5, in_room(), calls=["get", "query", "put"]),
+    Case("follow_room", "who is here", 0, 1.5, in_room(), calls=["get", "query"], before=is_here),
+    Case("step_away", "who is here", 1, 1, in_room(), calls=["get", "delete"], before=is_here),
+    Case("get_room", "a member", 0, 2, in_room(), calls=["get", "query", "query"]),
+    Case("update_room", "a new name", 2, 5, in_room(name="Friday")),
     Case("delete_room", "with two ballots", 10, 2, in_room()),
     Case("get_deck", "a member", 0, 1, in_room(), calls=["get"]),
     Case("next_cards", "a member", 0, 1.5, in_room(), calls=["get", "query"]),
-    Case("room_events", "a member", 0, 2, in_room(), calls=["get", "query"]),
+    Case(
+        "room_events",
+        "who was not here, as every quarter of a minute",
+        1,
+        2.5,
+        in_room(),
+        calls=["get", "query", "query", "put"],
+    ),
+    Case(
+        "room_events",
+        "who is here",
+        0,
+        2.5,
+        in_room(),
+        calls=["get", "query", "query"],
+        before=is_here,
+    ),
     Case("get_results", "a member", 0, 2, in_room(), calls=["get", "query"]),
     Case("register", "somebody new", 5, 0, lambda *_: NEW, calls=["transact", "put"]),
     Case("guest", "somebody new", 2, 0, lambda *_: {"name": "New"}, calls=["put", "put"]),
@@ -220,7 +242,7 @@ CASES = [
     Case("reset_password", "one session", 5, 3, reset),
     Case("get_me", "a guest", 0, 1, calls=["get"]),
     Case("update_me", "a new name in one room", 3, 7, lambda *_: {"name": "Eve"}),
-    Case("delete_me", "a member of one room", 9, 12, by=2),
+    Case("delete_me", "a member of one room", 11, 12, by=2),
     Case("list_genres", "no table", 0, 0, calls=[]),
     Case("search_titles", "no table", 0, 0, lambda *_: {"query": "film"}, calls=[]),
     Case("health", "a look at the table", 0, 0.5),

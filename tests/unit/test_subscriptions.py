@@ -102,7 +102,7 @@ def view(arguments: dict[str, Any], fields: tuple[str, ...] = ALL) -> View:
 def test_an_event_passes_if_it_equals_every_argument_that_was_given(
     arguments: dict[str, Any], passes: bool
 ) -> None:
-    assert view(arguments).lets_through(subscriptions.published(EVENT)) is passes
+    assert view(arguments).lets_through(subscriptions.published_event(EVENT)) is passes
 
 
 WITH_OPTIONS = build_schema(
@@ -173,8 +173,9 @@ def test_a_frame_is_json_with_the_id_and_what_was_selected(
 ) -> None:
     event = {**EVENT, "data": data}
     seen = view({}, tuple(dict.fromkeys(fields)))
-    subscription = Subscription(connection(sink), name, "r1", "u1", seen)
-    frame = json.loads(subscription.head + seen.frame_end(subscriptions.published(event)))
+    began = {"arguments": {"roomId": "r1"}, "identity": {"sub": "u1"}}
+    subscription = Subscription(connection(sink), name, "Subscription.onRoomEvent", seen, began)
+    frame = json.loads(subscription.head + seen.frame_end(subscriptions.published_event(event)))
     shown = {field: event.get(field) for field in fields}
     if "data" in shown:
         shown["data"] = msgspec.json.encode(data).decode()
@@ -303,6 +304,7 @@ def test_what_has_been_read_counts_no_more() -> None:
 # ------------------------------------------------------------------------------------ the endpoint
 
 QUERY = "subscription S($r: ID!) { onRoomEvent(roomId: $r) { cursor type } }"
+WHO = "subscription S($r: ID!) { onPresence(roomId: $r) { __typename online } }"
 
 
 class Users:
@@ -339,8 +341,8 @@ class Client:
         self._inbox.put_nowait({"type": "websocket.receive", "text": json.dumps(message)})
         await settle()
 
-    async def start(self, name: str, room: str, user: str = "ana") -> None:
-        data = json.dumps({"query": QUERY, "variables": {"r": room}})
+    async def start(self, name: str, room: str, user: str = "ana", query: str = QUERY) -> None:
+        data = json.dumps({"query": query, "variables": {"r": room}})
         extensions = {"authorization": {"Authorization": user}}
         payload = {"data": data, "extensions": extensions}
         await self.say({"type": "start", "id": name, "payload": payload})
@@ -435,7 +437,7 @@ def test_who_is_removed_while_a_start_is_under_way_does_not_follow(user: str | N
         may_go_on.set()
         await settle()
         assert client.told() == [{"type": "complete", "id": "1"}]
-        realtime.tell("r1", EVENT)  # type: ignore[arg-type]
+        realtime.publish("r1", EVENT)  # type: ignore[arg-type]
         await settle()
         assert client.told() == []
         await client.leave()
@@ -453,12 +455,12 @@ def test_nothing_is_told_before_a_start_is_acknowledged() -> None:
         realtime = endpoint(call)
         client = Client(realtime)
         await client.start("1", "r1")
-        realtime.tell("r1", EVENT)  # type: ignore[arg-type]
+        realtime.publish("r1", EVENT)  # type: ignore[arg-type]
         await settle()
         assert client.told() == []
         may_go_on.set()
         await settle()
-        realtime.tell("r1", {**EVENT, "cursor": "8"})  # type: ignore[arg-type]
+        realtime.publish("r1", {**EVENT, "cursor": "8"})  # type: ignore[arg-type]
         await settle()
         acknowledged, event = client.told()
         assert acknowledged == {"type": "start_ack", "id": "1"}
@@ -492,12 +494,96 @@ def test_an_event_of_240_kilobytes_is_not_delivered_and_the_log_says_so(
         client = Client(realtime)
         await client.start("1", "r1")
         client.told()
-        realtime.tell("r1", {**EVENT, "data": {"x": "x" * letters}})  # type: ignore[arg-type]
+        realtime.publish("r1", {**EVENT, "data": {"x": "x" * letters}})  # type: ignore[arg-type]
         await settle()
         assert bool(client.told()) is arrives
         warnings = [line for line in log.lines if line[0] == "warning"]
         assert bool(warnings) is not arrives
         assert all(line[2]["cursor"] == "7" for line in warnings)
+        await client.leave()
+
+    asyncio.run(main())
+
+
+def test_who_is_here_is_shown_to_those_who_want_to_know_and_events_to_the_others() -> None:
+    async def main() -> None:
+        realtime = endpoint()
+        client = Client(realtime)
+        await client.start("events", "r1")
+        await client.start("who", "r1", query=WHO)
+        await client.start("elsewhere", "r2", query=WHO)
+        client.told()
+        presence = {"roomId": "r1", "at": "2026-11-22T12:00:00.000Z", "online": ["ana"]}
+        realtime.show("r1", presence)  # type: ignore[arg-type]
+        realtime.publish("r1", EVENT)  # type: ignore[arg-type]
+        await settle()
+        shown, event = client.told()
+        data = {"onPresence": {"__typename": "Presence", "online": ["ana"]}}
+        assert shown == {"type": "data", "id": "who", "payload": {"data": data}}
+        assert event["id"] == "events"
+        await client.leave()
+
+    asyncio.run(main())
+
+
+def test_who_is_too_slow_for_presence_is_not_sent_to_the_log() -> None:
+    async def main() -> None:
+        realtime = endpoint(waiting=2)
+        client = Client(realtime)
+        await client.start("who", "r1", query=WHO)
+        client.told()
+        client.wire.reads.clear()
+        for n in range(9):
+            realtime.show("r1", {"roomId": "r1", "online": [str(n)]})  # type: ignore[arg-type]
+        await settle()
+        client.wire.reads.set()
+        await settle()
+        *_, error, code = client.told()
+        assert error["payload"]["errors"][0]["errorType"] == "SlowSubscriber"
+        assert "roomEvents" not in error["payload"]["errors"][0]["message"]
+        assert code == 1013
+        await client.leave()
+
+    asyncio.run(main())
+
+
+def test_who_follows_is_noted_again_and_who_is_gone_is_given_up() -> None:
+    async def main() -> None:
+        called: list[str] = []
+
+        async def call(function: Any, _event: Any) -> None:
+            called.append(function.name)
+
+        client = Client(endpoint(call, renew_s=0.01, back_s=0.01))
+        await client.start("1", "r1")
+        async with asyncio.timeout(5):
+            while called.count("follow_room") < 4:
+                await asyncio.sleep(0.005)
+            await client.leave()
+            while called[-1] != "step_away":
+                await asyncio.sleep(0.005)
+
+    asyncio.run(main())
+
+
+def test_a_member_no_more_who_is_found_while_he_follows_hears_no_more() -> None:
+    async def main() -> None:
+        starts = 0
+
+        async def call(_function: Any, _event: Any) -> None:
+            nonlocal starts
+            starts += 1
+            if starts > 2:
+                raise NotAMember
+
+        client = Client(endpoint(call, renew_s=0.01))
+        await client.start("1", "r1")
+        await client.start("2", "r1", query=WHO)
+        client.told()
+        async with asyncio.timeout(5):
+            while len(client.wire.sent) < 2:
+                await asyncio.sleep(0.005)
+        assert client.told() == [{"type": "complete", "id": name} for name in "12"]
         await client.leave()
 
     asyncio.run(main())
@@ -509,10 +595,11 @@ def test_an_end_is_for_one_user_in_one_room() -> None:
         client = Client(realtime)
         for name, room, user in (("1", "r1", "ana"), ("2", "r1", "ben"), ("3", "r2", "ana")):
             await client.start(name, room, user)
+        await client.start("4", "r1", "ana", WHO)
         client.told()
         realtime.end("r1", "ana")  # type: ignore[arg-type]
         await settle()
-        assert client.told() == [{"type": "complete", "id": "1"}]
+        assert client.told() == [{"type": "complete", "id": name} for name in "14"]
         realtime.end("r1", None)  # type: ignore[arg-type]
         await settle()
         assert client.told() == [{"type": "complete", "id": "2"}]
@@ -526,13 +613,13 @@ def test_a_slow_client_is_told_the_last_cursor_of_each_subscription() -> None:
         realtime = endpoint(waiting=4)
         client = Client(realtime)
         await client.start("1", "r1")
-        realtime.tell("r1", EVENT)  # type: ignore[arg-type]
+        realtime.publish("r1", EVENT)  # type: ignore[arg-type]
         await settle()
         client.told()
         client.wire.reads.clear()
         await client.start("2", "r1")
         for cursor in range(8, 20):
-            realtime.tell("r1", {**EVENT, "cursor": str(cursor)})  # type: ignore[arg-type]
+            realtime.publish("r1", {**EVENT, "cursor": str(cursor)})  # type: ignore[arg-type]
         await settle()
         client.wire.reads.set()
         await settle()
@@ -540,7 +627,7 @@ def test_a_slow_client_is_told_the_last_cursor_of_each_subscription() -> None:
         assert 'after: "7"' in first["payload"]["errors"][0]["message"]
         assert 'after: "7"' in second["payload"]["errors"][0]["message"]
         assert code == 1013
-        realtime.tell("r1", EVENT)  # type: ignore[arg-type]
+        realtime.publish("r1", EVENT)  # type: ignore[arg-type]
         await settle()
         assert client.told() == []
         await client.leave()
@@ -556,14 +643,14 @@ def test_the_last_cursor_is_that_of_the_last_event_that_went_out_of_the_queue() 
         client.told()
         client.wire.reads.clear()
         for cursor in range(7, 11):
-            realtime.tell("r1", {**EVENT, "cursor": str(cursor)})  # type: ignore[arg-type]
+            realtime.publish("r1", {**EVENT, "cursor": str(cursor)})  # type: ignore[arg-type]
         await settle()
         client.wire.takes = 3
         client.wire.reads.set()
         await settle()
         assert len(client.told()) == 3
         for cursor in range(11, 20):
-            realtime.tell("r1", {**EVENT, "cursor": str(cursor)})  # type: ignore[arg-type]
+            realtime.publish("r1", {**EVENT, "cursor": str(cursor)})  # type: ignore[arg-type]
         await settle()
         client.wire.takes = None
         client.wire.reads.set()
@@ -586,7 +673,7 @@ def test_one_that_is_too_slow_takes_nothing_from_those_with_the_same_view() -> N
             client.told()
         clients[0].wire.reads.clear()
         for cursor in range(8, 18):
-            realtime.tell("r1", {**EVENT, "cursor": str(cursor)})  # type: ignore[arg-type]
+            realtime.publish("r1", {**EVENT, "cursor": str(cursor)})  # type: ignore[arg-type]
         await settle()
         assert [len(client.told()) for client in clients] == [0, 10, 10]
         for client in clients:
@@ -605,10 +692,10 @@ def test_who_has_left_is_forgotten() -> None:
         async with asyncio.timeout(5):
             while there.wire.sent.count({"type": "ka"}) < 4:
                 await asyncio.sleep(0.005)
-        realtime.tell("r1", EVENT)  # type: ignore[arg-type]
+        realtime.publish("r1", EVENT)  # type: ignore[arg-type]
         await there.leave()
         assert gone.wire.sent == []
-        assert realtime._rooms == {}
+        assert realtime._topics == {}
 
     asyncio.run(main())
 

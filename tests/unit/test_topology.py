@@ -158,7 +158,9 @@ class TestFunction:
             assert 1 <= stream.batch <= 10_000
             assert 0 <= stream.window_s <= 300
             assert stream.sort_keys
-            assert all(re.fullmatch(r"[A-Z]+#?", key) for key in stream.sort_keys)
+            keys = (*stream.sort_keys, *stream.comings)
+            assert all(re.fullmatch(r"[A-Z]+#?", key) for key in keys)
+            assert len(set(keys)) == len(keys)
 
     def test_its_queue_is_what_an_event_source_mapping_allows(self, function: Function) -> None:
         """https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-parameters.html"""

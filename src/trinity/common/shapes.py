@@ -1,6 +1,6 @@
 """The shapes of the API, as design and clients know them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -74,13 +74,20 @@ class SessionShape(Shape, frozen=True, kw_only=True):
 
 
 class MemberShape(Shape, frozen=True, kw_only=True):
-    """A member of a room. `progress` is the number of titles voted on."""
+    """A member of a room.
+
+    Attributes:
+        active: belongs to the group now.
+        online: is looking at the room just now.
+        progress: number of titles voted on.
+    """
 
     user_id: UserId
     name: str
     role: Role
     joined_at: str
     active: bool
+    online: bool
     progress: int
     avatar_url: str | None = None
 
@@ -132,6 +139,7 @@ class RoomShape(Shape, frozen=True, kw_only=True):
         room: Room,
         matches: Iterable[Match],
         progress: Mapping[UserId, int],
+        online: Collection[UserId],
         *,
         now: Millis,
         base_url: str,
@@ -148,7 +156,7 @@ class RoomShape(Shape, frozen=True, kw_only=True):
             capacity=room.capacity,
             secret=room.secret,
             deck_size=room.deck_size,
-            members=_members(room, progress),
+            members=_members(room, progress, online),
             matches=[MatchShape.of(match) for match in newest_first(list(matches))],
             join_url=f"{base_url}/r/{room.code}",
             created_at=rfc3339(room.created_at),
@@ -301,9 +309,22 @@ class MatchPage(Page, frozen=True, kw_only=True):
 
 
 class EventPage(Page, frozen=True, kw_only=True):
-    """Room events in order. Its cursor is never null: send it as `after` to go on."""
+    """Room events in order. Its cursor is never null: send it as `after` to go on.
+
+    Attributes:
+        online: the members who are looking at the room just now.
+    """
 
     items: list[EventShape]
+    online: list[UserId]
+
+
+class PresenceShape(Shape, frozen=True, kw_only=True):
+    """Who is looking at a room just now: all of them, each time anybody comes or goes."""
+
+    room_id: RoomId
+    at: str
+    online: list[UserId]
 
 
 class Health(Shape, frozen=True, kw_only=True):
@@ -314,7 +335,9 @@ class Health(Shape, frozen=True, kw_only=True):
     checks: dict[str, str]
 
 
-def _members(room: Room, progress: Mapping[UserId, int]) -> list[MemberShape]:
+def _members(
+    room: Room, progress: Mapping[UserId, int], online: Collection[UserId]
+) -> list[MemberShape]:
     """Return the members in the order of joining; whoever was removed is not shown."""
     return [
         MemberShape(
@@ -323,6 +346,7 @@ def _members(room: Room, progress: Mapping[UserId, int]) -> list[MemberShape]:
             role="host" if user == room.host_id else "member",
             joined_at=rfc3339(member.joined_at),
             active=member.active,
+            online=user in online,
             progress=progress.get(user, 0),
             avatar_url=member.avatar_url,
         )

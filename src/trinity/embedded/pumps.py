@@ -92,7 +92,7 @@ class StreamPump:
         self.name = f"{function.name}:{stream.name}"
         self._stopping = threading.Event()
         self._worked = False
-        self._feed = store.feed(stream.sort_keys)
+        self._feed = store.feed(stream.sort_keys, stream.comings)
         self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
 
     def start(self) -> None:

@@ -13,6 +13,7 @@
 | match        | `ROOM#id`     | `MATCH#title`         |
 | room event   | `ROOM#id`     | `EVENT#number`        |
 | event log    | `ROOM#id`     | `LOG`                 |
+| presence     | `ROOM#id`     | `HERE#user`           |
 | idempotency  | `USER#id`     | `ONCE#operation#hash` |
 | schedule     | `SCHEDULE#name`| `SCHEDULE`          |
 """
@@ -27,6 +28,7 @@ ROOM: Final = "ROOM"
 BALLOT: Final = "BALLOT#"
 MATCH: Final = "MATCH#"
 EVENT: Final = "EVENT#"
+HERE: Final = "HERE#"
 SESSION: Final = "SESSION#"
 MY_ROOM: Final = "ROOM#"
 
@@ -104,6 +106,11 @@ def event(room: RoomId, number: int) -> Key:
 def log(room: RoomId) -> Key:
     """Return the key of the head of a room's event log."""
     return Key(room_pk(room), "LOG")
+
+
+def here(room: RoomId, user: UserId) -> Key:
+    """Return the key of what tells that a member is in the room just now."""
+    return Key(room_pk(room), HERE + user)
 
 
 def once(user: UserId, operation: str, key_hash: str) -> Key:

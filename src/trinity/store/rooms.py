@@ -263,7 +263,10 @@ def remove_member(
         cache,
         room_id,
         decide,
-        also=lambda room: [_pointer(room, user, left=True)],
+        also=lambda room: [
+            _pointer(room, user, left=True),
+            TransactDelete(keys.here(room_id, user)),
+        ],
     )
 
 

@@ -22,6 +22,8 @@ class Limits(NamedTuple):
         waiting: most messages that wait for a client who does not read.
         waiting_chars: most characters of those.
         patience_s: how long a client that is refused may take to say something first.
+        renew_s: how often those who follow are noted as present, at the least.
+        back_s: how long a follower may take to come back; Amplify connects again after 5 seconds.
     """
 
     subscriptions: int = 100
@@ -31,27 +33,45 @@ class Limits(NamedTuple):
     waiting: int = 256
     waiting_chars: int = 1_000_000
     patience_s: float = 1.0
+    renew_s: float = 15.0
+    back_s: float = 7.0
 
 
 class Subscription:
     """One `start` that has not ended.
 
     Attributes:
+        field: of the schema.
+        event: what its function was called with when it began.
         head: how every event's message begins for this subscription, up to and with the id.
         last: the cursor of the last event that was sent; None before the first.
         ended: whether it ended before it had begun.
     """
 
-    __slots__ = ("connection", "ended", "head", "id", "last", "room", "timer", "user", "view")
+    __slots__ = (
+        "connection",
+        "ended",
+        "event",
+        "field",
+        "head",
+        "id",
+        "last",
+        "room",
+        "timer",
+        "user",
+        "view",
+    )
 
     def __init__(
-        self, connection: "Connection", name: str, room: str, user: str, view: View
+        self, connection: "Connection", name: str, field: str, view: View, event: dict[str, Any]
     ) -> None:
         self.connection = connection
         self.id = name
-        self.room = room
-        self.user = user
+        self.field = field
         self.view = view
+        self.event = event
+        self.room: str = event["arguments"]["roomId"]
+        self.user: str = event["identity"]["sub"]
         self.head = f'{{"type":"data","id":{text(name)}'
         self.last: str | None = None
         self.ended = False
@@ -90,15 +110,15 @@ class Connection:
         self._waiting_chars = 0
         self._sender: asyncio.Task[None] | None = None
 
-    def deliver(self, subscription: Subscription, frame: str, cursor: str) -> None:
-        """Send an event to a subscription."""
+    def deliver(self, subscription: Subscription, frame: str, cursor: str | None) -> None:
+        """Send something that was published to a subscription; an event has a cursor."""
         if self.is_over:
             return
         if self._sender is None:
             subscription.last = cursor
             self._begin({"type": "websocket.send", "text": frame})
             return
-        if subscription.last is None:
+        if subscription.last is None and cursor is not None:
             subscription.last = str(int(cursor) - 1)
         self._queue(frame, subscription, cursor)
 

@@ -18,6 +18,7 @@ from trinity.domain.errors import DomainError, ServiceUnavailable
 from trinity.domain.ids import RoomId, UserId
 from trinity.embedded.graphql.api import Api, Call
 from trinity.embedded.realtime import handshake, subscriptions
+from trinity.embedded.realtime.attendance import Attendance
 from trinity.embedded.realtime.connection import Connection, Limits, Send, Subscription
 from trinity.embedded.realtime.subscriptions import LARGEST_EVENT, Refused, Started, View, refused
 from trinity.ports import Unavailable
@@ -27,6 +28,11 @@ PATHS = ("/graphql", "/graphql/realtime")
 """AppSync's own host has the first, custom domains the second; gql keeps to what it is given."""
 
 _Identity = dict[str, Any]
+_Topic = tuple[str, str]
+"""A field of the subscription type, and a room."""
+
+_EVENTS = "Subscription.onRoomEvent"
+_PRESENCE = "Subscription.onPresence"
 
 _UNAUTHORIZED = "UnauthorizedException"
 _EXPIRED = {"errorType": _UNAUTHORIZED, "message": "Your token has expired."}
@@ -46,7 +52,9 @@ _decode = msgspec.json.Decoder(_Message).decode
 
 
 class Realtime:
-    """The real-time endpoint. All of it runs in one loop, except `tell` and `end`.
+    """The real-time endpoint, which is told by functions as AppSync is (see `ports.Realtime`).
+
+    All of it runs in one loop, except `publish`, `show` and `end`.
 
     Args:
         call: calls a function with an event.
@@ -70,16 +78,22 @@ class Realtime:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._connections: set[Connection] = set()
         self._starting: set[Subscription] = set()
-        self._rooms: dict[str, dict[View, dict[Subscription, None]]] = {}
+        self._topics: dict[_Topic, dict[View, dict[Subscription, None]]] = {}
+        self._attendance = Attendance(call, limits, self._end)
         self._requests = itertools.count()
         self._stopping = False
 
     # ------------------------------------------------------------------------- from any thread
 
-    def tell(self, room: RoomId, event: dict[str, Any]) -> None:
+    def publish(self, room: RoomId, event: dict[str, Any]) -> None:
         """Let all who follow a room see an event; from any thread."""
-        if self._loop is not None and room in self._rooms:
-            self._loop.call_soon_threadsafe(self._tell, room, event)
+        if self._loop is not None and (_EVENTS, room) in self._topics:
+            self._loop.call_soon_threadsafe(self._publish, room, event)
+
+    def show(self, room: RoomId, presence: dict[str, Any]) -> None:
+        """Let all who want to know see who is in a room; from any thread."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._show, room, presence)
 
     def end(self, room: RoomId, user: UserId | None = None) -> None:
         """End a user's subscriptions to a room, or everybody's; from any thread."""
@@ -186,14 +200,14 @@ class Realtime:
         self, connection: Connection, message: _Message, scope: dict[str, Any]
     ) -> None:
         identity, started = self._check(connection, message)
-        name, user = message.id or "", identity["sub"]
-        arguments = dict(started.view.arguments)
-        subscription = Subscription(connection, name, arguments["roomId"], user, started.view)
-        event = self._resolver_event(started, arguments, identity, scope)
+        name = message.id or ""
+        field = f"Subscription.{started.field}"
+        event = self._resolver_event(started, identity, scope)
+        subscription = Subscription(connection, name, field, started.view, event)
         # Whoever is removed from the room while the function runs, or right after, is told.
         self._starting.add(subscription)
         try:
-            await self._call(self._functions[f"Subscription.{started.field}"], event)
+            await self._call(self._functions[field], event)
         except DomainError as error:
             raise refused(type(error).__name__, error.detail) from None
         except Unavailable:
@@ -224,11 +238,7 @@ class Realtime:
         return identity, subscriptions.read(payload, self._api.documents, self._api.schema)
 
     def _resolver_event(
-        self,
-        started: Started,
-        arguments: dict[str, Any],
-        identity: _Identity,
-        scope: dict[str, Any],
+        self, started: Started, identity: _Identity, scope: dict[str, Any]
     ) -> dict[str, Any]:
         """Return the context object that a direct Lambda resolver gets.
 
@@ -240,7 +250,7 @@ class Realtime:
         }
         headers["x-amzn-requestid"] = f"realtime-{next(self._requests):x}"
         return {
-            "arguments": arguments,
+            "arguments": dict(started.view.arguments),
             "identity": identity,
             "source": None,
             "request": {"headers": headers, "domainName": None},
@@ -253,22 +263,27 @@ class Realtime:
 
     def _follow(self, subscription: Subscription, seconds: float) -> None:
         subscription.connection.subscriptions[subscription.id] = subscription
-        views = self._rooms.setdefault(subscription.room, {})
+        views = self._topics.setdefault((subscription.field, subscription.room), {})
         views.setdefault(subscription.view, {})[subscription] = None
+        self._attendance.begin(subscription)
         loop = asyncio.get_running_loop()
         subscription.timer = loop.call_later(seconds, self._expire, subscription)
 
     def _unfollow(self, subscription: Subscription) -> None:
-        subscription.connection.subscriptions.pop(subscription.id, None)
+        following = subscription.connection.subscriptions
+        if following.get(subscription.id) is not subscription:
+            return  # its connection is gone already
+        del following[subscription.id]
         if subscription.timer is not None:
             subscription.timer.cancel()
-        views = self._rooms.get(subscription.room, {})
-        followers = views.get(subscription.view, {})
-        followers.pop(subscription, None)
-        if not followers:
-            views.pop(subscription.view, None)
+        topic = subscription.field, subscription.room
+        views = self._topics[topic]
+        del views[subscription.view][subscription]
+        if not views[subscription.view]:
+            del views[subscription.view]
         if not views:
-            self._rooms.pop(subscription.room, None)
+            del self._topics[topic]
+        self._attendance.end(subscription)
 
     def _complete(self, subscription: Subscription) -> None:
         self._unfollow(subscription)
@@ -278,15 +293,22 @@ class Realtime:
         self._unfollow(subscription)
         subscription.connection.error(subscription.id, _EXPIRED)
 
-    def _tell(self, room: str, event: dict[str, Any]) -> None:
-        published = subscriptions.published(event)
+    def _publish(self, room: str, event: dict[str, Any]) -> None:
+        published = subscriptions.published_event(event)
         size = len(subscriptions.text(published).encode())
         cursor = event["cursor"]
         if size >= LARGEST_EVENT:
             said = "an event is too large for subscriptions, and was not delivered"
             self._log("warning", said, room=room, cursor=cursor, bytes=size)
             return
-        for view, followers in list(self._rooms.get(room, {}).items()):
+        self._tell((_EVENTS, room), published, cursor)
+
+    def _show(self, room: str, presence: dict[str, Any]) -> None:
+        self._tell((_PRESENCE, room), subscriptions.published_presence(presence))
+        self._attendance.compare(room, presence["online"])
+
+    def _tell(self, topic: _Topic, published: dict[str, Any], cursor: str | None = None) -> None:
+        for view, followers in list(self._topics.get(topic, {}).items()):
             if view.lets_through(published):
                 end = view.frame_end(published)
                 for subscription in tuple(followers):
@@ -296,10 +318,11 @@ class Realtime:
         for subscription in self._starting:
             if subscription.room == room and user in (None, subscription.user):
                 subscription.ended = True
-        views = self._rooms.get(room, {})
-        for subscription in [one for followers in views.values() for one in followers]:
-            if user in (None, subscription.user):
-                self._complete(subscription)
+        for field in (_EVENTS, _PRESENCE):
+            views = self._topics.get((field, room), {})
+            for subscription in [one for followers in views.values() for one in followers]:
+                if user in (None, subscription.user):
+                    self._complete(subscription)
 
     # ----------------------------------------------------------------------------- connections
 

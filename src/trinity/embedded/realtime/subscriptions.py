@@ -105,12 +105,17 @@ def text(value: Any) -> str:
     return _encode(value).decode()
 
 
-def published(event: Mapping[str, Any], type_name: str = "RoomEvent") -> dict[str, Any]:
+def published_event(event: Mapping[str, Any]) -> dict[str, Any]:
     """Return an event as the mutation `publishRoomEvent` with all its fields would publish it.
 
     AWSJSON travels as a text that holds JSON; what an event does not have is null.
     """
-    return {**event, "data": text(event["data"]), "__typename": type_name}
+    return {**event, "data": text(event["data"]), "__typename": "RoomEvent"}
+
+
+def published_presence(presence: Mapping[str, Any]) -> dict[str, Any]:
+    """Return who is in a room as the mutation `publishPresence` would publish it."""
+    return {**presence, "__typename": "Presence"}
 
 
 def read(payload: Any, documents: Documents, schema: GraphQLSchema) -> Started:

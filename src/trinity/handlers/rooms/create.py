@@ -125,7 +125,7 @@ def create_room(
     titles = _titles(request.deck, catalogue, ids)
     room = _room(request, host, titles, decks.store(blobs, titles), ids, now)
     for _ in range(_CODE_ATTEMPTS):
-        shape = RoomShape.of(room, [], {}, now=now, base_url=origin.base_url)
+        shape = RoomShape.of(room, [], {}, (), now=now, base_url=origin.base_url)
         also = [once.storing(shape, now)] if once is not None else []
         try:
             rooms.create(table, room, also)

@@ -8,8 +8,8 @@ from trinity.bootstrap import operation
 from trinity.common.requests import Caller, Request
 from trinity.common.shapes import EventPage, EventShape
 from trinity.domain.ids import RoomId
-from trinity.ports import Table
-from trinity.store import events, rooms
+from trinity.ports import Clock, Table
+from trinity.store import events, presence, rooms
 
 
 class RoomEvents(Request, frozen=True, kw_only=True):
@@ -20,8 +20,10 @@ class RoomEvents(Request, frozen=True, kw_only=True):
     limit: Annotated[int, Meta(ge=1, le=500)] = 100
 
 
-def room_events(request: RoomEvents, caller: Caller, *, table: Table) -> EventPage:
-    """Return events in order, without gaps and without repetition.
+def room_events(request: RoomEvents, caller: Caller, *, table: Table, clock: Clock) -> EventPage:
+    """Return events in order, without gaps and without repetition, and who is here now.
+
+    Who asks is here: asking again within 45 seconds keeps it so.
 
     Raises:
         RoomNotFound: there is no such room.
@@ -34,6 +36,7 @@ def room_events(request: RoomEvents, caller: Caller, *, table: Table) -> EventPa
     return EventPage(
         items=[EventShape.of(event) for event in found],
         cursor=found[-1].cursor if found else str(int(request.after)),
+        online=sorted(presence.note(table, room, caller.user_id, clock.now())),
     )
 
 

@@ -2,7 +2,7 @@
 
 Fed twice from the change feed: with changes of rooms, matches and accounts at once, and with
 changes of ballots in batches, so that progress is told a few times a second however fast people
-swipe, and a match never waits for it.
+swipe, and a match never waits for it. Who comes and goes is gathered with the ballots.
 
 It also finishes what a process that died had begun: an agreement that is complete, but not yet
 recorded, is recorded here, and rooms follow an account that was renamed or removed. What is written
@@ -14,13 +14,23 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from trinity.bootstrap import consumer
-from trinity.common.shapes import EventShape, MatchShape
+from trinity.common.shapes import EventShape, MatchShape, PresenceShape, rfc3339
 from trinity.common.streams import Change
 from trinity.domain.consensus import Easing, easing_due
 from trinity.domain.ids import Millis
 from trinity.domain.rooms import Room
 from trinity.ports import Blobs, Cache, Clock, Path, Realtime, Table, Value
-from trinity.store import ballots, causes, decks, events, keys, matches, memberships, rooms
+from trinity.store import (
+    ballots,
+    causes,
+    decks,
+    events,
+    keys,
+    matches,
+    memberships,
+    presence,
+    rooms,
+)
 from trinity.store.events import Draft, Head
 
 
@@ -47,7 +57,7 @@ def publish(
             realtime.end(keys.room_id(pk))  # deleted since, and its log with it
             continue
         votes = [change for change in ours if change.sk.startswith(keys.BALLOT)]
-        others = [change for change in ours if not change.sk.startswith(keys.BALLOT)]
+        others = [change for change in ours if not change.sk.startswith((keys.BALLOT, keys.HERE))]
         if others:
             _tell(table, realtime, room, others)
             deciding = [change for change in others if _may_decide(change)]
@@ -60,6 +70,8 @@ def publish(
             _count(table, realtime, room, votes)
             _finish(table, cache, blobs, room, votes, clock.now())
             _ease(causes.caused_by(table, votes[-1].cause), cache, room)
+        if len(votes) + len(others) < len(ours):
+            _show(table, realtime, room, clock.now())
 
 
 def _by_room(changes: Iterable[Change]) -> dict[str, list[Change]]:
@@ -233,6 +245,16 @@ def _ease(table: Table, cache: Cache, room: Room) -> None:
 
     # Eased, the room is a change of its own: what it makes possible is recorded when that comes.
     rooms.change(table, cache, room.id, decide)
+
+
+# -------------------------------------------------------------------------------------- presence
+
+
+def _show(table: Table, realtime: Realtime, room: Room, now: Millis) -> None:
+    """Show who is here: what is so by now, not what these changes were, so the last is right."""
+    online = sorted(presence.online(table, room, now, consistent=True))
+    shape = PresenceShape(room_id=room.id, at=rfc3339(now), online=online)
+    realtime.show(room.id, msgspec.to_builtins(shape))
 
 
 handler = consumer(publish)

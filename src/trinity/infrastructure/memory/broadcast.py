@@ -1,29 +1,32 @@
 """`Realtime` in the process: whoever serves subscribers listens."""
 
-from collections.abc import Callable
 from typing import Any
 
 from trinity.domain.ids import RoomId, UserId
-
-OnEvent = Callable[[RoomId, dict[str, Any]], None]
-OnEnd = Callable[[RoomId, UserId | None], None]
+from trinity.ports import Realtime
 
 
 class Broadcast:
     """See `Realtime`. Without a listener nobody follows anything, and nothing is done."""
 
     def __init__(self) -> None:
-        self._on_event: OnEvent = lambda _room, _event: None
-        self._on_end: OnEnd = lambda _room, _user: None
+        self._listener: Realtime | None = None
 
-    def listen(self, on_event: OnEvent, on_end: OnEnd) -> None:
+    def listen(self, listener: Realtime) -> None:
         """Let somebody know of everything from now on, on whatever thread it happens."""
-        self._on_event, self._on_end = on_event, on_end
+        self._listener = listener
 
     def publish(self, room: RoomId, event: dict[str, Any]) -> None:
         """See `Realtime.publish`."""
-        self._on_event(room, event)
+        if self._listener is not None:
+            self._listener.publish(room, event)
+
+    def show(self, room: RoomId, presence: dict[str, Any]) -> None:
+        """See `Realtime.show`."""
+        if self._listener is not None:
+            self._listener.show(room, presence)
 
     def end(self, room: RoomId, user: UserId | None = None) -> None:
         """See `Realtime.end`."""
-        self._on_end(room, user)
+        if self._listener is not None:
+            self._listener.end(room, user)

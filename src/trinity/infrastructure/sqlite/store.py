@@ -515,7 +515,9 @@ class SqliteStore:
         """The number of the newest committed change."""
         return self._last_seq
 
-    def changes_after(self, seq: int, limit: int, *, sort_keys: Sequence[str] = ()) -> list[Change]:
+    def changes_after(
+        self, seq: int, limit: int, *, sort_keys: Sequence[str] = (), comings: Sequence[str] = ()
+    ) -> list[Change]:
         """Return the next changes in the order of their commits.
 
         Args:
@@ -523,23 +525,25 @@ class SqliteStore:
             limit: at most so many.
             sort_keys: only changes of items with one of these sort keys; one that ends in `#`
                 stands for all that begin so. None: all changes.
+            comings: besides, changes of items with one of these if the item is new or gone.
         """
-        where = " OR ".join("sk GLOB ?" for _ in sort_keys) or "TRUE"
+        conditions = ["sk GLOB ?"] * len(sort_keys)
+        conditions += ["sk GLOB ? AND (old IS NULL OR new IS NULL)"] * len(comings)
+        where = " OR ".join(conditions) or "TRUE"
         sql = (
             "SELECT seq, at, pk, sk, old, new FROM changes"  # noqa: S608  (only question marks)
             f" WHERE seq > ? AND ({where}) ORDER BY seq LIMIT ?"
         )
-        rows = self.read(
-            sql, (seq, *(key + "*" if key.endswith("#") else key for key in sort_keys), limit)
-        )
+        patterns = (key + "*" if key.endswith("#") else key for key in (*sort_keys, *comings))
+        rows = self.read(sql, (seq, *patterns, limit))
         return [
             Change(seq, at, pk, sk, old and _decode(old), new and _decode(new))
             for seq, at, pk, sk, old, new in rows
         ]
 
-    def feed(self, sort_keys: Sequence[str]) -> "Feed":
+    def feed(self, sort_keys: Sequence[str], comings: Sequence[str] = ()) -> "Feed":
         """Return a feed of the changes of some items; see `changes_after` for their sort keys."""
-        feed = Feed(self, sort_keys)
+        feed = Feed(self, sort_keys, comings)
         self._feeds = [*self._feeds, feed]
         return feed
 
@@ -613,14 +617,18 @@ class Feed:
 
     Args:
         store: where the changes are.
-        sort_keys: of the items; see `SqliteStore.changes_after`.
+        sort_keys, comings: of the items; see `SqliteStore.changes_after`.
     """
 
-    def __init__(self, store: SqliteStore, sort_keys: Sequence[str]) -> None:
+    def __init__(
+        self, store: SqliteStore, sort_keys: Sequence[str], comings: Sequence[str]
+    ) -> None:
         self._store = store
         self._sort_keys = sort_keys
-        self._whole = frozenset(key for key in sort_keys if not key.endswith("#"))
-        self._beginnings = tuple(key for key in sort_keys if key.endswith("#"))
+        self._comings = comings
+        all_keys = (*sort_keys, *comings)
+        self._whole = frozenset(key for key in all_keys if not key.endswith("#"))
+        self._beginnings = tuple(key for key in all_keys if key.endswith("#"))
         self._newest = store.last_seq  # there may be one of ours among those
         self._changed = threading.Condition()
 
@@ -631,7 +639,9 @@ class Feed:
 
     def after(self, seq: int, limit: int) -> list[Change]:
         """Return the next changes, at most so many."""
-        return self._store.changes_after(seq, limit, sort_keys=self._sort_keys)
+        return self._store.changes_after(
+            seq, limit, sort_keys=self._sort_keys, comings=self._comings
+        )
 
     def tell(self, written: Iterable[Key], seq: int) -> None:
         """Learn of a commit; the readers wake up only if it is about their items."""

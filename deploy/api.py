@@ -141,27 +141,28 @@ class Api(Stack):
         self._published()
 
     def _published(self) -> None:
-        """`publishRoomEvent` answers with what it is given, which AppSync hands to followers."""
+        """What the service tells is answered with, and AppSync hands answers to followers."""
         graphql = self._edge.graphql
         nothing = appsync.CfnDataSource(
             self, "Nothing", api_id=graphql.api_id, name="Nothing", type="NONE"
         )
-        appsync.CfnResolver(
-            self,
-            "PublishRoomEvent",
-            api_id=graphql.api_id,
-            type_name="Mutation",
-            field_name="publishRoomEvent",
-            data_source_name=nothing.attr_name,
-            runtime=appsync.CfnResolver.AppSyncRuntimeProperty(
-                name="APPSYNC_JS", runtime_version="1.0.0"
-            ),
-            code=(
-                "export function request(ctx) {\n"
-                "  return { payload: ctx.args.event };\n"
-                "}\n"
-                "export function response(ctx) {\n"
-                "  return ctx.result;\n"
-                "}\n"
-            ),
-        )
+        for field, argument in (("publishRoomEvent", "event"), ("publishPresence", "presence")):
+            appsync.CfnResolver(
+                self,
+                field[:1].upper() + field[1:],
+                api_id=graphql.api_id,
+                type_name="Mutation",
+                field_name=field,
+                data_source_name=nothing.attr_name,
+                runtime=appsync.CfnResolver.AppSyncRuntimeProperty(
+                    name="APPSYNC_JS", runtime_version="1.0.0"
+                ),
+                code=(
+                    "export function request(ctx) {\n"
+                    f"  return {{ payload: ctx.args.{argument} }};\n"
+                    "}\n"
+                    "export function response(ctx) {\n"
+                    "  return ctx.result;\n"
+                    "}\n"
+                ),
+            )

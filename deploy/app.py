@@ -55,7 +55,7 @@ def _surroundings(
     stage: Stage, built: Path, data: Data, edge: Edge, network: Network | None
 ) -> Surroundings:
     artefacts = msgspec.json.decode((built / "artefacts.json").read_bytes(), type=Artefacts)
-    publish = f"{edge.graphql.arn}/types/Mutation/fields/publishRoomEvent"
+    mutations = f"{edge.graphql.arn}/types/Mutation/fields"
     settings = {
         "": {
             "TRINITY_PUBLIC_URL": edge.public_url,
@@ -80,7 +80,8 @@ def _surroundings(
         "signing": data.signing.secret_arn,
         "cursors": data.cursors.secret_arn,
         "bus": data.bus.event_bus_arn,
-        "publishRoomEvent": publish,
+        "publishRoomEvent": f"{mutations}/publishRoomEvent",
+        "publishPresence": f"{mutations}/publishPresence",
         "mail": data.format_arn(
             service="ses", resource="identity", resource_name=stage.mail_from.partition("@")[2]
         ),

@@ -63,7 +63,9 @@ GRANTS: dict[tuple[str, str], tuple[Statement, ...]] = {
     ("secrets", "read"): (Statement(("secretsmanager:GetSecretValue",), ("cursors",)),),
     # A message that we have composed ourselves is "raw", even to `SendEmail` of the second API.
     ("mailer", "send"): (Statement(("ses:SendEmail", "ses:SendRawEmail"), ("mail",)),),
-    ("realtime", "publish"): (Statement(("appsync:GraphQL",), ("publishRoomEvent",)),),
+    ("realtime", "publish"): (
+        Statement(("appsync:GraphQL",), ("publishRoomEvent", "publishPresence")),
+    ),
     ("bus", "publish"): (Statement(("events:PutEvents",), ("bus",)),),
 }
 

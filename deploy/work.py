@@ -64,9 +64,9 @@ class Work(Stack):
         """
         patterns: list[dict[str, Any]] = []
         for stream in function.streams:
-            whole = [key for key in stream.sort_keys if not key.endswith("#")]
-            begins = [{"prefix": key} for key in stream.sort_keys if key.endswith("#")]
-            patterns.append({"dynamodb": {"Keys": {"SK": {"S": [*whole, *begins]}}}})
+            patterns.append(_about(stream.sort_keys))
+            if stream.comings:
+                patterns.append({"eventName": ["INSERT", "REMOVE"], **_about(stream.comings)})
         called = self.functions[function.name]
         lambda_.CfnEventSourceMapping(
             called,
@@ -212,3 +212,10 @@ def expression(schedule: Schedule) -> str:
         every = str(hour) if hours == 24 else f"{hour}/{hours}"
         return f"cron({minute} {every} * * ? *)"
     raise ValueError(f"{schedule.name}: {schedule.every_s} s do not divide an hour or a day")
+
+
+def _about(sort_keys: tuple[str, ...]) -> dict[str, Any]:
+    """Return the pattern of changes of items; see `Stream.sort_keys`."""
+    whole = [key for key in sort_keys if not key.endswith("#")]
+    begins = [{"prefix": key} for key in sort_keys if key.endswith("#")]
+    return {"dynamodb": {"Keys": {"SK": {"S": [*whole, *begins]}}}}

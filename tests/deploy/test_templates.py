@@ -1,6 +1,7 @@
 """The templates: what AWS is asked for, and what it must never be asked for."""
 
 import filecmp
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -265,6 +266,14 @@ class TestFront:
         direct = {f"{r['TypeName']}.{r['FieldName']}" for r in resolvers if "Code" not in r}
         assert direct == {field for f in FUNCTIONS for field in f.fields}
 
+    def test_what_the_service_tells_is_answered_as_it_came(self, assembly: Assembly) -> None:
+        resolvers = assembly.resources("trinity-prod-api", "AWS::AppSync::Resolver").values()
+        coded = {r["FieldName"]: r["Code"] for r in resolvers if "Code" in r}
+        given = {"publishRoomEvent": "event", "publishPresence": "presence"}
+        assert coded.keys() == given.keys()
+        for field, argument in given.items():
+            assert f"payload: ctx.args.{argument} }}" in coded[field]
+
     @everywhere
     def test_requests_are_throttled_and_written_down(
         self, assembly: Assembly, stage: Stage
@@ -320,6 +329,21 @@ class TestStages:
             "trinity-prod-multi-region-second-work", mappings
         ).values():
             assert mapping["Enabled"] is False
+
+
+class TestFeeds:
+    """Which changes wake a function."""
+
+    def test_renewals_of_presence_wake_nobody(self, assembly: Assembly) -> None:
+        mappings = assembly.resources("trinity-prod-work", "AWS::Lambda::EventSourceMapping")
+        patterns = [
+            json.loads(one["Pattern"])
+            for mapping in mappings.values()
+            for one in mapping.get("FilterCriteria", {}).get("Filters", [])
+        ]
+        of_presence = [one for one in patterns if "HERE#" in json.dumps(one)]
+        keys = {"Keys": {"SK": {"S": [{"prefix": "HERE#"}]}}}
+        assert of_presence == [{"eventName": ["INSERT", "REMOVE"], "dynamodb": keys}]
 
 
 class TestAlarms:

@@ -95,8 +95,8 @@ class Services:
         from trinity.infrastructure.sqlite.store import SqliteStore
 
         def build() -> SqliteStore:
-            self.settings.data.mkdir(parents=True, exist_ok=True)
-            return SqliteStore(self.settings.data / "trinity.sqlite")
+            self.settings.folder.mkdir(parents=True, exist_ok=True)
+            return SqliteStore(self.settings.folder / "trinity.sqlite")
 
         return self._once("store", build)
 
@@ -186,7 +186,7 @@ class Services:
                 return S3Blobs(bucket.client(self._account, self.settings.bucket_name))
             from trinity.infrastructure.filesystem.blobs import FileBlobs
 
-            return FileBlobs(self.settings.data / "blobs")
+            return FileBlobs(self.settings.folder / "blobs")
 
         return self._once("blobs", build)
 
@@ -236,7 +236,7 @@ class Services:
                 return SmtpMailer(self.settings.smtp_url, self.settings.sender)
             from trinity.infrastructure.filesystem.mailer import FileMailer
 
-            return FileMailer(self.settings.data / "mailbox", self.settings.sender, self.log)
+            return FileMailer(self.settings.folder / "mailbox", self.settings.sender, self.log)
 
         return self._once("mailer", build)
 
@@ -251,7 +251,7 @@ class Services:
                 return AwsKeys(self._secret(self.settings.signing_secret), self.clock)
             from trinity.infrastructure.filesystem.keys import FileKeys
 
-            return FileKeys(self.settings.data / "keys", self.clock)
+            return FileKeys(self.settings.folder / "keys", self.clock)
 
         return self._once("keys", build)
 
@@ -266,7 +266,7 @@ class Services:
                 return AwsSecrets(self._secret(self.settings.cursor_secret))
             from trinity.infrastructure.filesystem.keys import FileSecrets
 
-            return FileSecrets(self.settings.data / "keys")
+            return FileSecrets(self.settings.folder / "keys")
 
         return self._once("secrets", build)
 

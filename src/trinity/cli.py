@@ -170,7 +170,7 @@ def _serve(parsed: argparse.Namespace, settings: Settings) -> int:
         if host in ("0.0.0.0", "::"):  # noqa: S104  (the address that was asked for)
             for address in server.addresses():
                 print(f"  for phones in your network: http://{address}:{port}")
-        print(f"  data: {settings.data.resolve()}   stop: Ctrl-C", flush=True)
+        print(f"  data: {settings.folder.resolve()}   stop: Ctrl-C", flush=True)
 
     for name in _ON_AWS_ALONE:
         if getattr(settings, name):
@@ -214,7 +214,7 @@ def _backup(parsed: argparse.Namespace, settings: Settings) -> int:
     from trinity.embedded import backup
 
     try:
-        size = backup.take(settings.data, parsed.file)
+        size = backup.take(settings.folder, parsed.file)
     except backup.BackupFailed as error:
         print(f"trinity: {error}", file=sys.stderr)
         return 1
@@ -226,11 +226,11 @@ def _restore(parsed: argparse.Namespace, settings: Settings) -> int:
     from trinity.embedded import backup
 
     try:
-        backup.restore(parsed.file, settings.data)
+        backup.restore(parsed.file, settings.folder)
     except backup.BackupFailed as error:
         print(f"trinity: {error}", file=sys.stderr)
         return 1
-    print(f"{settings.data} is as it was when the backup was taken")
+    print(f"{settings.folder} is as it was when the backup was taken")
     return 0
 
 
@@ -238,7 +238,7 @@ def _doctor(parsed: argparse.Namespace, settings: Settings) -> int:
     from trinity.embedded import doctor
 
     healthy = True
-    for finding in doctor.examine(settings.data):
+    for finding in doctor.examine(settings.folder):
         mark = "ok " if not finding.problems else "BAD"
         print(f"{mark}  {finding.check} ({finding.looked_at:,})")
         for problem in finding.problems:

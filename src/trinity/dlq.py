@@ -95,12 +95,12 @@ def _run(parsed: argparse.Namespace, settings: Settings) -> int:
     from trinity.ports import Unavailable
 
     services = Services(settings)
-    database = settings.data / DATABASE
+    database = settings.folder / DATABASE
     try:
         if settings.queue_prefix:
             return _act(parsed, services)
         if not database.exists():
-            print(f"trinity: there is no data in {settings.data}", file=sys.stderr)
+            print(f"trinity: there is no data in {settings.folder}", file=sys.stderr)
             return 1
         with closing(services.store):
             return _act(parsed, services)

@@ -5,13 +5,15 @@ same contract suite (tests/contract), and no two adapters may differ in a way th
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import msgspec
 
-from trinity.domain.domain_events import DomainEvent
 from trinity.domain.ids import BlobId, Millis, RoomId, TitleId, UserId
-from trinity.domain.titles import Genre, Title, TitleFilter
+
+if TYPE_CHECKING:
+    from trinity.domain.domain_events import DomainEvent
+    from trinity.domain.titles import Genre, Title, TitleFilter
 
 # ---------------------------------------------------------------------------------------- Table
 
@@ -39,7 +41,7 @@ class Key(NamedTuple):
     sk: str
 
 
-class Page(NamedTuple):
+class Page(msgspec.Struct, frozen=True):
     """Some items of one partition in the order of their sort keys.
 
     `cursor` is the sort key to go on after, None when there is nothing more.
@@ -319,7 +321,7 @@ class Realtime(Protocol):
 class Bus(Protocol):
     """Takes domain events to the queues whose rules, in the topology, name their type."""
 
-    def publish(self, events: Sequence[DomainEvent]) -> None:
+    def publish(self, events: "Sequence[DomainEvent]") -> None:
         """Hand events over. What was handed over is not lost; it may come twice, in any order.
 
         Raises:
@@ -334,7 +336,7 @@ LONGEST_DELAY_S = 12 * 3600
 """By which a message is put off."""
 
 
-class Message(NamedTuple):
+class Message(msgspec.Struct, frozen=True):
     """A message that was taken from a queue.
 
     Attributes:
@@ -403,22 +405,22 @@ class Queues(Protocol):
         ...
 
 
-class TitlePage(NamedTuple):
+class TitlePage(msgspec.Struct, frozen=True):
     """A page of titles. `cursor` is opaque; None when there is nothing more."""
 
-    titles: list[Title]
+    titles: "list[Title]"
     cursor: str | None
 
 
 class Catalogue(Protocol):
     """Titles by filter, by id, by text."""
 
-    def genres(self) -> list[Genre]:
+    def genres(self) -> "list[Genre]":
         """Return the genres in alphabetical order of their names."""
         ...
 
     def search(
-        self, text: str, where: TitleFilter, *, cursor: str | None = None, limit: int = 20
+        self, text: str, where: "TitleFilter", *, cursor: str | None = None, limit: int = 20
     ) -> TitlePage:
         """Return titles that match a text, best first; with an empty text all, best known first.
 
@@ -430,11 +432,11 @@ class Catalogue(Protocol):
         """
         ...
 
-    def titles(self, ids: Sequence[TitleId]) -> list[Title]:
+    def titles(self, ids: Sequence[TitleId]) -> "list[Title]":
         """Return those of the titles that exist, in the order asked for."""
         ...
 
-    def select(self, where: TitleFilter, *, size: int, seed: int) -> list[Title]:
+    def select(self, where: "TitleFilter", *, size: int, seed: int) -> "list[Title]":
         """Return up to `size` different titles for a deck.
 
         The same seed gives the same deck. Well known and well rated titles come first, genres are

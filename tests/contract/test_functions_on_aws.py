@@ -61,7 +61,7 @@ class Cloud:
         self.store = DynamoStore(endpoint)
         self.bucket = new_bucket(endpoint)
         settings = Settings(
-            data=folder,
+            data=str(folder),
             public_url="https://trinity.example",
             table_name=self.store.name,
             bucket_name=self.bucket,

@@ -16,7 +16,7 @@ FIELDS = msgspec.structs.fields(Settings)
 GIVEN: dict[str, tuple[str, Any]] = {
     "host": ("0.0.0.0", "0.0.0.0"),
     "port": ("9000", 9000),
-    "data": ("/srv/trinity", Path("/srv/trinity")),
+    "data": ("/srv/trinity", "/srv/trinity"),
     "public_url": ("https://films.example.org", "https://films.example.org"),
     "issuer_url": ("https://id.example.org", "https://id.example.org"),
     "trusted_proxies": ("10.0.0.1,10.0.0.2", "10.0.0.1,10.0.0.2"),
@@ -114,7 +114,7 @@ def test_a_value_that_makes_no_sense_is_refused_by_the_name_of_its_variable(
         ("PORT", "65536", "must be at most 65535"),
         ("LOG_LEVEL", "loud", "must be one of debug, info, warning, error"),
         ("HOST", "", "must not be empty"),
-        ("DATA", "", "must name a folder"),
+        ("DATA", "", "must not be empty"),
     ],
 )
 def test_a_refusal_says_what_would_be_right(name: str, value: str, said: str) -> None:

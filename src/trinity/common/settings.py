@@ -1,13 +1,27 @@
 """What can be set from outside, all of it by environment variables named `TRINITY_*`."""
 
+import re
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Annotated, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Literal, get_args, get_origin
 
 import msgspec
 from msgspec import Meta
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 PREFIX = "TRINITY_"
+
+_URL = r"https?://[^/\s?#]+(/[^\s?#]*)?"
+# Compiled for those that are set alone: each would cost every start of a function.
+_FORMS = {
+    "public_url": rf"({_URL})?",
+    "issuer_url": rf"({_URL})?",
+    "tmdb_token": r"[!-~]*",
+    "tmdb_url": _URL,
+    "smtp_url": r"((smtps?|smtp\+plain)://[^\s/?#]+)?",
+    "mail_from": r"([^\r\n]*[^\s@]@[^\s@]+)?",
+}
 
 
 class InvalidSettings(Exception):
@@ -28,12 +42,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         int, Meta(ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     ] = 8000
     data: Annotated[
-        Path, Meta(description="Folder for everything that lasts. Back it up, keep it private.")
-    ] = Path("data")
+        str,
+        Meta(
+            min_length=1,
+            description="Folder for everything that lasts. Back it up, keep it private.",
+        ),
+    ] = "data"
     public_url: Annotated[
         str,
         Meta(
-            pattern=r"^(https?://[^/\s?#]+(/[^\s?#]*)?)?$",
             description="Where people reach this server, like `https://films.example.org`; it goes"
             " into links and tokens. Empty: links use the address of the request.",
         ),
@@ -41,7 +58,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     issuer_url: Annotated[
         str,
         Meta(
-            pattern=r"^(https?://[^/\s?#]+(/[^\s?#]*)?)?$",
             description="Where the documents of the issuer of access tokens are read, if that is"
             " not `TRINITY_PUBLIC_URL`: on AWS the HTTP API behind CloudFront.",
         ),
@@ -79,7 +95,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     tmdb_token: Annotated[
         str,
         Meta(
-            pattern=r"^[!-~]*$",
             description="API read access token of The Movie Database: newer films, series, posters"
             " and trailers. Empty: the built-in list of films alone.",
         ),
@@ -87,14 +102,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     tmdb_url: Annotated[
         str,
         Meta(
-            pattern=r"^https?://[^/\s?#]+(/[^\s?#]*)?$",
             description="Where that API is; only worth changing for a proxy or a test.",
         ),
     ] = "https://api.themoviedb.org/3"
     smtp_url: Annotated[
         str,
         Meta(
-            pattern=r"^((smtps?|smtp\+plain)://[^\s/?#]+)?$",
             description="Server that takes our mails, like `smtp://user:password@mail.example.org`:"
             " `smtp` turns to TLS by STARTTLS (port 587), `smtps` begins with it (465),"
             " `smtp+plain` does without (25). Empty: mails are files in `mailbox` below"
@@ -104,7 +117,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     mail_from: Annotated[
         str,
         Meta(
-            pattern=r"^([^\r\n]*[^\s@]@[^\s@]+)?$",
             description="Whom mails come from, like `Trinity <trinity@example.org>`. Empty:"
             " `trinity` at the host of `TRINITY_PUBLIC_URL`.",
         ),
@@ -160,6 +172,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = ""
 
     @property
+    def folder(self) -> "Path":
+        """Where everything is that lasts. On AWS nothing is, and `pathlib` is not loaded."""
+        from pathlib import Path
+
+        return Path(self.data)
+
+    @property
     def home(self) -> str:
         """Where people reach this server: what links in mails begin with."""
         return self.public_url.rstrip("/") or f"http://localhost:{self.port}"
@@ -197,9 +216,12 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         names = ", ".join(PREFIX + name.upper() for name in unknown)
         raise InvalidSettings(f"there is no such setting: {names}")
     try:
-        settings = msgspec.convert(given, Settings, strict=False, dec_hook=_path)
+        settings = msgspec.convert(given, Settings, strict=False)
     except msgspec.ValidationError as error:
         raise InvalidSettings(_explained(error)) from None
+    for name, form in _FORMS.items():
+        if name in given and re.fullmatch(form, given[name]) is None:
+            raise InvalidSettings(_refusal(name, "does not have the right form"))
     if settings.trusted_proxies:
         _check_networks(settings.trusted_proxies)
     return settings
@@ -210,11 +232,15 @@ def _explained(error: msgspec.ValidationError) -> str:
     from trinity.common.requests import invalid
 
     [(pointer, message)] = invalid(error).errors
-    field = next(f for f in msgspec.structs.fields(Settings) if f.encode_name == pointer[1:])
+    return _refusal(pointer[1:], message)
+
+
+def _refusal(name: str, message: str) -> str:
+    field = next(f for f in msgspec.structs.fields(Settings) if f.name == name)
     kind, meta = get_args(field.type)
     if get_origin(kind) is Literal:
         message = f"must be one of {', '.join(get_args(kind))}"
-    return f"{PREFIX}{field.name.upper()} {message}. {meta.description}"
+    return f"{PREFIX}{name.upper()} {message}. {meta.description}"
 
 
 def _check_networks(addresses: str) -> None:
@@ -226,11 +252,3 @@ def _check_networks(addresses: str) -> None:
         except ValueError as error:
             message = f"{PREFIX}TRUSTED_PROXIES must be addresses joined by commas: {error}."
             raise InvalidSettings(message) from None
-
-
-def _path(kind: type, value: object) -> object:
-    if kind is Path and isinstance(value, str):
-        if not value:
-            raise ValueError("must name a folder")
-        return Path(value)
-    raise NotImplementedError(kind)

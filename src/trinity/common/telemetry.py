@@ -12,7 +12,7 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import msgspec
 
@@ -65,7 +65,7 @@ class Log:
         )
 
 
-class Units(NamedTuple):
+class Units(msgspec.Struct, frozen=True):
     """Capacity of the table that AWS charges for."""
 
     read: float = 0.0
@@ -165,7 +165,7 @@ def _invocation(context: Any) -> dict[str, Any]:
     return fields
 
 
-_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-")
+_TRACEPARENT = r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-"
 
 
 def trace_id(traceparent: str | None) -> str | None:
@@ -173,7 +173,7 @@ def trace_id(traceparent: str | None) -> str | None:
 
     https://www.w3.org/TR/trace-context/#traceparent-header
     """
-    found = _TRACEPARENT.match(traceparent) if traceparent else None
+    found = re.match(_TRACEPARENT, traceparent) if traceparent else None
     return found[1] if found else None
 
 

@@ -84,11 +84,11 @@ def serve(services: Services, announce: Callable[[str, int], None]) -> None:
         signal.signal(number, lambda *_: sys.exit(0))
     os.umask(0o077)  # hashes, addresses and keys lie in the data: nobody else is to read them
     try:
-        settings.data.mkdir(parents=True, exist_ok=True)
-        settings.data.chmod(0o700)
+        settings.folder.mkdir(parents=True, exist_ok=True)
+        settings.folder.chmod(0o700)
     except OSError as error:
         raise _unusable(error) from None
-    lock = _lock(settings.data / "lock")
+    lock = _lock(settings.folder / "lock")
     _allow_many_connections()
     listener = _listen(settings.host, settings.port)
     port: int = listener.getsockname()[1]
@@ -101,7 +101,7 @@ def serve(services: Services, announce: Callable[[str, int], None]) -> None:
         # Whatever is wrong with the data shows now, and not in somebody's request.
         store, keys, _, _ = services.store, services.keys, services.secrets, services.blobs
     except sqlite3.DatabaseError as error:
-        path = settings.data / "trinity.sqlite"
+        path = settings.folder / "trinity.sqlite"
         raise DataUnusable(f"{path} cannot be used: {error}; try trinity doctor") from None
     except OSError as error:
         raise _unusable(error) from None

@@ -9,11 +9,10 @@ A removal leaves no item to bear anything: what is about to be removed is marked
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from trinity.domain.domain_events import DomainEvent
 from trinity.ports import (
     Condition,
     ConditionFailed,
@@ -27,6 +26,9 @@ from trinity.ports import (
     TransactUpdate,
     Update,
 )
+
+if TYPE_CHECKING:
+    from trinity.domain.domain_events import DomainEvent
 
 ATTRIBUTE: Final = "cause"
 
@@ -58,7 +60,7 @@ def of_request(request_id: str, headers: Mapping[str, str]) -> Cause | None:
     return Cause(request_id, sent) if request_id else None
 
 
-def of_event(event: DomainEvent) -> Cause | None:
+def of_event(event: "DomainEvent") -> Cause | None:
     """Return what led to an event, None if it does not say."""
     return Cause(event.correlation_id, event.traceparent) if event.correlation_id else None
 

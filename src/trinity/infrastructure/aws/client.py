@@ -9,7 +9,7 @@ import time
 import zlib
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -57,7 +57,7 @@ _OBJECT = msgspec.json.Decoder(dict[str, Any])
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
-class Service(NamedTuple):
+class Service(msgspec.Struct, frozen=True):
     """How a service is addressed; the values are those of its API model.
 
     Attributes:
@@ -305,7 +305,7 @@ class Client:
         return True
 
 
-class _Request(NamedTuple):
+class _Request(msgspec.Struct, frozen=True):
     name: str  # in messages
     method: str
     path: str
@@ -313,7 +313,7 @@ class _Request(NamedTuple):
     body: bytes
 
 
-class _Attempt(NamedTuple):
+class _Attempt(msgspec.Struct, frozen=True):
     credentials: Credentials
     time: float  # in the signature; seconds since 1970
 

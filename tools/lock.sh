@@ -9,3 +9,5 @@ compile=("$1" pip compile -q --universal --generate-hashes --no-header --no-emit
 "${compile[@]}" --group catalogue -c requirements/dev.lock -o requirements/catalogue.lock
 "${compile[@]}" --group cloud -c requirements/dev.lock -o requirements/cloud.lock
 "${compile[@]}" --group bench -o requirements/bench.lock
+"${compile[@]}" --group lambda -o requirements/lambda.lock
+"${compile[@]}" --group powertools -o requirements/powertools.lock

@@ -1,0 +1,1 @@
+"""What a function costs when it starts and when it runs, measured as Lambda runs it."""

@@ -145,4 +145,5 @@ class QueuePump:
         except Exception as error:  # noqa: BLE001  (a function may fail in any way)
             self._log.exception("a batch failed", error, queue=self._queue.name)
             return ids
+        self._log.flush()
         return failures(answer, ids)

@@ -91,6 +91,7 @@ class SchedulePump:
                     begun = True
                 self._handler(schedule_event(self._schedule, slot_s), None)
                 called, failures = slot_s, 0
+                self._log.flush()
             except Exception as error:  # noqa: BLE001  (a function may fail in any way)
                 if not isinstance(error, Conflict):  # the function itself tells more
                     self._log(

@@ -32,9 +32,9 @@ _TAKE = """
     )
     RETURNING number, id, body, receives, sent_at, received_at
 """
-# Taken once too often; its receipts are of the other queue, and worth nothing here.
+# Taken once too often, and that taking still counts: no receipt that was given out is good here.
 _BURY = """
-    UPDATE messages SET queue = :dead, receives = receives - 1, visible_at = :now, held = 0
+    UPDATE messages SET queue = :dead, visible_at = :now, held = 0
     WHERE number IN (SELECT value FROM json_each(:numbers))
 """
 _OF_RECEIPTS = """

@@ -14,9 +14,13 @@ from botocore.validate import ParamValidator
 from tests.contract.conftest import NUMBERS, boto, client
 from tests.contract.scripted_server import ScriptedServer, Step, answer
 from tests.fakes import NOON, FakeClock
+from trinity import bootstrap
 from trinity.common.messages import domain_event
+from trinity.common.settings import Settings
+from trinity.common.telemetry import Log, Reporter, Units
 from trinity.domain.domain_events import DomainEvent
 from trinity.domain.ids import Millis
+from trinity.embedded.queues import sqs_event
 from trinity.infrastructure.aws.client import EVENTBRIDGE, SQS, AwsError
 from trinity.infrastructure.messaging.eventbridge import EventBridgeBus
 from trinity.infrastructure.messaging.sqs import SqsQueues
@@ -37,11 +41,14 @@ class Post(Protocol):
 
     queues: Queues
     bus: Bus
+    prefix: str
 
     def pass_time(self, seconds: float) -> None: ...
 
 
 class SqlitePost:
+    prefix = ""
+
     def __init__(self, file: Path) -> None:
         self.store = SqliteStore(file)
         self.clock = FakeClock()
@@ -326,6 +333,40 @@ def test_a_message_of_the_bus_is_an_event_of_eventbridge_with_ours_in_it(post: P
     assert len(told["id"]) == 36
     assert time.strptime(told["time"], "%Y-%m-%dT%H:%M:%SZ")
     assert domain_event(message.body) == traced
+
+
+# ----------------------------------------------------------------------------- who works them off
+
+
+class Office:
+    """The services of a function behind a queue."""
+
+    def __init__(self, post: Post) -> None:
+        self.queues = post.queues
+        self.settings = Settings(queue_prefix=post.prefix)
+        self.log = Log("error")
+
+    def reporter(self, operation: str) -> Reporter:
+        return Reporter(self.log, operation, namespace="Trinity", units=Units)
+
+
+def fail(event: DomainEvent) -> None:
+    if event.id == "e1":
+        raise Unavailable("not now")
+
+
+def test_one_handler_lets_what_failed_come_again_sooner_on_both_hosts(
+    post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bootstrap, "_services", Office(post))
+    monkeypatch.setattr("trinity.common.resilience.chance", lambda: 0.0)
+    post.bus.publish([event(0), event(1)])
+    taken = arrivals(post, "calm", 2)
+    answer = bootstrap.worker(fail)(sqs_event(f"{post.prefix}calm", taken), None)
+    [failed] = [message for message in taken if domain_event(message.body).id == "e1"]
+    assert answer == {"batchItemFailures": [{"itemIdentifier": failed.id}]}
+    [again] = arrivals(post, "calm", 1)  # though its visibility time is a minute
+    assert (again.id, again.receives) == (failed.id, 2)
 
 
 # ---------------------------------------------------------------------------------- on AWS alone

@@ -2,7 +2,7 @@
 
     python -m tests.faults.queue_host FOLDER EVENTS STEP NTH
 
-Publishes so many events, each named on standard output once it is published, and works them off:
+Publishes so many events, each named on standard error once it is published, and works them off:
 each event is an item of the table. With a STEP it kills itself when it gets there for the NTH time.
 """
 
@@ -71,6 +71,11 @@ def then(name: str, function: Callable[..., Any], *, before: bool = False) -> Ca
     return wrapped
 
 
+def say(line: str) -> None:
+    """Write a line in one piece, away from the log."""
+    os.write(2, f"{line}\n".encode())
+
+
 def main(folder: str, events: str, die_at: str, nth: str) -> None:
     global _die_at, _nth
     from trinity.common import resilience
@@ -97,7 +102,7 @@ def main(folder: str, events: str, die_at: str, nth: str) -> None:
             if stopping.is_set():
                 return
             services.bus.publish([event(number)])
-            print(f"published {number}", flush=True)
+            say(f"published {number}")
 
     publisher = threading.Thread(target=publish)
     close = SqliteStore.close
@@ -108,7 +113,7 @@ def main(folder: str, events: str, die_at: str, nth: str) -> None:
         close(store)
 
     def announce(host: str, port: int) -> None:
-        print(f"serving {port}", flush=True)
+        say(f"serving {port}")
         publisher.start()
 
     SqliteStore.close = close_when_nobody_writes

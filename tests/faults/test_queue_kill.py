@@ -14,6 +14,7 @@ import pytest
 
 from tests.faults.queue_host import QUEUE, STEPS
 from tests.server import eventually
+from trinity import cli, topology
 
 WITHIN_S = 30.0
 EVENTS = 40
@@ -24,25 +25,26 @@ class Host:
     """The process, and what lies in its file."""
 
     def __init__(self, folder: Path) -> None:
-        self._data = folder / "data"
-        self._out = folder / "out"
+        self.data = folder / "data"
+        self._log = folder / "log"
+        self._said = folder / "said"
         self.process: subprocess.Popen[bytes] | None = None
         self.published: set[int] = set()
         self._from = 0
 
     def start(self, events: int = 0, die_at: str = "", nth: int = 1) -> None:
-        words = [str(self._data), str(events), die_at, str(nth)]
-        with self._out.open("ab") as out:
-            self._from = out.tell()
+        words = [str(self.data), str(events), die_at, str(nth)]
+        with self._log.open("ab") as log, self._said.open("ab") as said:
+            self._from = said.tell()
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "tests.faults.queue_host", *words],
-                stdout=out,
-                stderr=subprocess.STDOUT,
+                stdout=log,
+                stderr=said,
                 cwd=Path(__file__).parents[2],
             )
 
     def said(self) -> list[str]:
-        return self._out.read_bytes()[self._from :].decode().splitlines()
+        return self._said.read_bytes()[self._from :].decode().splitlines()
 
     def serving(self) -> None:
         eventually(
@@ -64,7 +66,7 @@ class Host:
         return status
 
     def ask(self, sql: str) -> list[tuple]:
-        with contextlib.closing(sqlite3.connect(self._data / "trinity.sqlite")) as file:
+        with contextlib.closing(sqlite3.connect(self.data / "trinity.sqlite")) as file:
             return file.execute(sql).fetchall()
 
     def done(self) -> dict[int, int]:
@@ -160,3 +162,23 @@ def test_a_server_that_is_asked_to_stop_finishes_what_it_has_taken(host: Host) -
     lost = host.published - times.keys() - waiting.get("note", set())
     assert lost == set()
     assert waiting.get("note-dead", set()) <= {POISON}
+
+
+def test_what_another_process_sends_back_is_tried_anew_by_the_server_that_runs(
+    host: Host, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(topology, "QUEUES", (QUEUE,))
+    monkeypatch.setenv("TRINITY_DATA", str(host.data))
+    host.start(POISON + 1)
+    host.serving()
+    for attempts in (QUEUE.receives, 2 * QUEUE.receives):
+        eventually(
+            lambda: host.in_queues() == {"note-dead": {POISON}}, "it is dead", within_s=WITHIN_S
+        )
+        assert host.done()[POISON] == attempts
+        if attempts == QUEUE.receives:
+            assert cli.main(["dlq", "redrive", "note", "--all"]) == 0
+            assert capsys.readouterr().out == "1 redriven\n"
+    assert cli.main(["dlq", "drop", "note", "--all"]) == 0
+    assert host.end(signal.SIGTERM) == 0
+    assert host.in_queues() == {}

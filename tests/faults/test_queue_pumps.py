@@ -117,6 +117,17 @@ def test_a_window_gathers_what_comes_within_it(working: Working) -> None:
     assert working.batches == [list("01234")]
 
 
+def test_a_window_ends_as_soon_as_a_batch_is_full(working: Working) -> None:
+    queue = QUEUE._replace(window_s=3600.0, batch=4)
+    working.queues.send("notify", list("012345"))
+    pump = working.start(queue)
+    eventually(lambda: len(working.batches) == 1, "the first is full", within_s=BOUND_S)
+    working.queues.send("notify", list("6789"))
+    eventually(lambda: len(working.batches) == 2, "the second is, too", within_s=BOUND_S)
+    assert working.batches == [list("0123"), list("4567")]
+    working.end(pump)  # which does not wait for the end of the window
+
+
 # ------------------------------------------------------------------------------ when it goes wrong
 
 

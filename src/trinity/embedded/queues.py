@@ -5,6 +5,7 @@ https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html
 
 import hashlib
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -126,8 +127,7 @@ class QueuePump:
     def _work_off(self) -> bool:
         """Hand over one batch; tell whether there was anything."""
         name = self._queue.name
-        if self._queue.window_s and self._queues.hidden_for_s(name) == 0:
-            self._stopping.wait(self._queue.window_s)
+        self._gather()
         messages, dead = self._queues.take(name, self._queue.batch)
         for id_ in dead:
             self._log("error", "a message failed too often", queue=name, message_id=id_)
@@ -136,6 +136,16 @@ class QueuePump:
             done = [message.receipt for message in messages if message.id not in failed]
             self._queues.delete(name, done)
         return bool(messages or dead)
+
+    def _gather(self) -> None:
+        """Wait while a batch that has begun is not full, for as long as the queue allows."""
+        until = time.monotonic() + self._queue.window_s
+        while not self._stopping.is_set() and (left_s := until - time.monotonic()) > 0:
+            heard = self._bell.rings
+            visible = self._queues.visible(self._queue.name, self._queue.batch)
+            if visible in (0, self._queue.batch):
+                return
+            self._bell.wait(heard, left_s)
 
     def _hand_over(self, messages: Sequence[Message]) -> set[str]:
         """Call the function; return the ids of the messages that it is not done with."""

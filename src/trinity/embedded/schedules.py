@@ -100,8 +100,7 @@ class SchedulePump:
                         schedule=self._schedule.name,
                         exception_name=type(error).__name__,
                     )
-                pause_s = full_jitter(
-                    failures, base=_FIRST_PAUSE_S, cap=_LONGEST_PAUSE_S, chance=chance
-                )
+                longest_s = min(_LONGEST_PAUSE_S, self._schedule.every_s)
+                pause_s = full_jitter(failures, base=_FIRST_PAUSE_S, cap=longest_s, chance=chance)
                 failures += 1
                 self._stopping.wait(pause_s)

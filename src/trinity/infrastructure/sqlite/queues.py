@@ -44,6 +44,9 @@ _OF_RECEIPTS = """
 _DELETE = f"DELETE FROM messages {_OF_RECEIPTS}"  # noqa: S608  (nothing of it comes from outside)
 _HIDE = f"UPDATE messages SET visible_at = :until, held = 0 {_OF_RECEIPTS}"  # noqa: S608
 _NEXT = "SELECT min(visible_at) FROM messages WHERE queue = ?"
+_VISIBLE = """
+    SELECT count(*) FROM (SELECT 1 FROM messages WHERE queue = ? AND visible_at <= ? LIMIT ?)
+"""
 _COUNT = "SELECT count(*) FROM messages WHERE queue = ?"
 _RELEASE = "UPDATE messages SET visible_at = ?1, held = 0 WHERE held OR visible_at > ?1 + ?2"
 _FORGET = """
@@ -189,6 +192,10 @@ class SqliteQueues:
         """Return in how many seconds a message is to be had, 0 for now, None if there is none."""
         next_at = self._store.read(_NEXT, (self._known(queue),))[0][0]
         return None if next_at is None else max(0.0, (next_at - self._clock.now()) / 1000)
+
+    def visible(self, queue: str, most: int) -> int:
+        """Return how many messages are to be had, counting up to `most`."""
+        return int(self._store.read(_VISIBLE, (self._known(queue), self._clock.now(), most))[0][0])
 
     def release(self) -> None:
         """Show again what was taken by a process that is no more.

@@ -416,7 +416,7 @@ class Operation(_Function):
         try:
             arguments = self._arguments(event, resolvers)
             user = arguments["caller"].user_id if self._takes_caller else None
-            return resolvers.value(self.use_case(**arguments))
+            return resolvers.value(event, self.use_case(**arguments))
         except DomainError as refusal:
             outcome = refusal.code
             raise

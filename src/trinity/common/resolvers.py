@@ -73,14 +73,17 @@ def cause(event: Event) -> Cause | None:
     return causes.of_request(headers.get("x-amzn-requestid", ""), headers)
 
 
-def value(result: Any) -> Any:
+def value(event: Event, result: Any) -> Any:
     """Return what a use case has answered as the value of a field: plain JSON types.
 
-    Nothing becomes `true`, so that a client can tell done from failed.
+    Nothing becomes `true`, so that a client can tell done from failed. For a subscription it stays
+    null: of a value AppSync would make the first event.
     """
     if isinstance(result, Reply):
         result = result.body
-    return True if result is None else msgspec.to_builtins(result)
+    if result is None:
+        return None if event["info"]["parentTypeName"] == "Subscription" else True
+    return msgspec.to_builtins(result)
 
 
 def _without_nulls(given: Any) -> Any:

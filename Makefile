@@ -38,12 +38,16 @@ check: $(VENV)/dev.stamp ## format, lint, types, arrows, unit tests: seconds, ch
 	$(BIN)/python -m tools.write_docs --check
 	$(BIN)/pytest tests/unit
 
-test: check chromium $(VENV)/cloud.stamp ## everything, with nothing skipped
+test: check chromium redis $(VENV)/cloud.stamp ## everything, with nothing skipped
 	$(BIN)/pytest tests --ignore=tests/unit
 
 .PHONY: chromium
 chromium:
 	@command -v chromium >/dev/null || (echo "Installing Chromium for the browser tests …" && apt-get -qq update && apt-get -qq install -y chromium >/dev/null)
+
+.PHONY: redis
+redis:
+	@command -v redis-server >/dev/null || (echo "Installing Redis for the tests of the cache …" && apt-get -qq update && apt-get -qq install -y redis-server >/dev/null)
 
 fix: $(VENV)/dev.stamp ## format, and mend what can be mended
 	$(BIN)/ruff check --fix .

@@ -221,7 +221,10 @@ def _fill(folder: Path, layer: Layer, target: Target, store: Path) -> None:
 
 
 def _function(function: Function, ours: Path, target: Target, out: Path) -> FunctionArtefact:
-    needed = needs.of_function(function.module, _SETTINGS, not_into=WORKED_OUT)
+    settings = dict(_SETTINGS)
+    if ("cache", "share") in function.grants:
+        settings["TRINITY_REDIS_URL"] = "redis://trinity"
+    needed = needs.of_function(function.module, settings, not_into=WORKED_OUT)
     known = frozenset[str]().union(*(layer.libraries for layer in LAYERS.values()))
     if unknown := needed.libraries - known:
         raise RuntimeError(

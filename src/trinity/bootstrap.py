@@ -162,9 +162,18 @@ class Services:
     @property
     def cache(self) -> "Cache":
         """See `Cache`."""
-        from trinity.infrastructure.memory.cache import MemoryCache
 
-        return self._once("cache", MemoryCache)
+        def build() -> "Cache":
+            if self.settings.redis_url:
+                from trinity.infrastructure.redis.cache import RedisCache
+
+                namespace = self.settings.table_name or "trinity"
+                return RedisCache(self.settings.redis_url, namespace=namespace, log=self.log)
+            from trinity.infrastructure.memory.cache import MemoryCache
+
+            return MemoryCache()
+
+        return self._once("cache", build)
 
     @property
     def limits(self) -> "RateLimits":

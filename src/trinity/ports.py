@@ -282,6 +282,10 @@ class Cache(Protocol):
         """
         ...
 
+    def working(self) -> bool:
+        """Tell whether values are kept just now where all who share this cache see them."""
+        ...
+
 
 class Blobs(Protocol):
     """Immutable objects, addressed by the SHA-256 of their content."""

@@ -159,7 +159,7 @@ FUNCTIONS: tuple[Function, ...] = (
     Function("get_results", "votes.results", "GET /api/rooms/{roomId}/results", "user", _READ + _DECK, fields=("Query.results",)),
     Function("list_genres", "catalogue.genres", "GET /api/catalogue/genres", "none", _TITLES, blocking=True, fields=("Query.genres",)),
     Function("search_titles", "catalogue.search", "GET /api/catalogue/titles", "none", _TITLES + _CURSOR, blocking=True, fields=("Query.titles",)),
-    Function("health", "system.health", "GET /api/health", "none", _READ),
+    Function("health", "system.health", "GET /api/health", "none", (*_READ, ("cache", "write"), ("cache", "share"))),
     Function("openapi", "system.openapi", "GET /api/openapi.json", "none", blocking=True),
     Function("discovery", "system.discovery", "GET /.well-known/openid-configuration", "none"),
     Function("jwks", "system.jwks", "GET /.well-known/jwks.json", "none", (("keys", "read"),)),

@@ -31,7 +31,7 @@ SCENARIOS = [
         "health says that it is well, of what version, and on what that rests",
         when=get("/api/health"),
         then=status(200)
-        .json({"status": "ok", "version": TEXT, "checks": {"table": "ok"}})
+        .json({"status": "ok", "version": TEXT, "checks": {"table": "ok", "cache": "ok"}})
         .header("cache-control", "no-store"),
     ),
     Scenario(

@@ -687,7 +687,7 @@ def certificate(tmp_path, monkeypatch):
     )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(both)
-    monkeypatch.setattr("trinity.infrastructure.aws.http._tls_context", None)  # made anew
+    monkeypatch.setattr("trinity.infrastructure.system.stream._tls_context", None)  # made anew
     return context, trusted
 
 

@@ -185,6 +185,16 @@ def test_the_films_go_to_those_alone_who_may_read_the_catalogue(built) -> None:
     ).keys()
 
 
+def test_the_client_of_the_shared_cache_goes_to_those_alone_who_share_it(built) -> None:
+    sharing = {f.name for f in FUNCTIONS if ("cache", "share") in f.grants}
+    having = {
+        name
+        for name, function in built.artefacts.functions.items()
+        if "trinity/infrastructure/redis/client.py" in contents(built, function.file)
+    }
+    assert having == sharing
+
+
 def test_the_description_of_the_api_goes_to_one_function_alone(built) -> None:
     having = [
         name

@@ -29,6 +29,7 @@ GIVEN: dict[str, tuple[str, Any]] = {
     "smtp_url": ("smtps://me:secret@mail.example.org", "smtps://me:secret@mail.example.org"),
     "mail_from": ("Films <films@example.org>", "Films <films@example.org>"),
     "ses": ("on", "on"),
+    "redis_url": ("rediss://cache:6379", "rediss://cache:6379"),
     "table_name": ("trinity-prod", "trinity-prod"),
     "signing_secret": ("trinity/signing", "trinity/signing"),
     "cursor_secret": ("trinity/cursors", "trinity/cursors"),

@@ -36,7 +36,7 @@ PER_ACCOUNT: dict[str, Limit] = {
 
 
 class RateLimits:
-    """Counts attempts in the cache. If that is down nothing is counted and nobody is refused.
+    """Counts attempts in the cache; if what is shared is down, each process for itself.
 
     Args:
         cache: where the counts are; they last as long as their window.

@@ -137,6 +137,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         str,
         Meta(description="On AWS: the S3 bucket of decks. Empty: files in `TRINITY_DATA`."),
     ] = ""
+    redis_url: Annotated[
+        str,
+        Meta(
+            pattern=r"^(rediss?://[^\s]+)?$",
+            description="On AWS: the Redis or Valkey that all environments count in, like"
+            " `rediss://cache.example.org:6379`. Empty: each process counts for itself.",
+        ),
+    ] = ""
     bus_name: Annotated[
         str,
         Meta(description="On AWS: the EventBridge bus. Empty: straight into the queues."),

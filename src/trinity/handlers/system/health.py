@@ -4,18 +4,23 @@ from trinity import __version__
 from trinity.bootstrap import operation
 from trinity.common.shapes import Health
 from trinity.domain.ids import UserId
-from trinity.ports import Table
+from trinity.ports import Cache, Table
 from trinity.store import keys
 
 
-def health(*, table: Table) -> Health:
-    """Return `ok` if the table answers.
+def health(*, table: Table, cache: Cache) -> Health:
+    """Return `ok`, or `degraded` while something is missing that the service can do without.
 
     Raises:
-        Unavailable: it does not.
+        Unavailable: the table does not answer.
     """
     table.get(keys.profile(UserId("health")))
-    return Health(status="ok", version=__version__, checks={"table": "ok"})
+    cached = cache.working()
+    return Health(
+        status="ok" if cached else "degraded",
+        version=__version__,
+        checks={"table": "ok", "cache": "ok" if cached else "down"},
+    )
 
 
 handler = operation(health)

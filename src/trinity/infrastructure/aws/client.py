@@ -14,9 +14,10 @@ from typing import Any, TypeVar
 import msgspec
 
 from trinity.infrastructure.aws.credentials import Credentials, CredentialSource
-from trinity.infrastructure.aws.http import ConnectionPool, Endpoint, Response, TransportError
+from trinity.infrastructure.aws.http import Connection, Endpoint, Response
 from trinity.infrastructure.aws.retry import Budget, Limits
 from trinity.infrastructure.aws.sigv4 import Signer
+from trinity.infrastructure.system.stream import StreamPool, TransportError
 from trinity.ports import Unavailable
 
 T = TypeVar("T")
@@ -147,12 +148,12 @@ class Client:
         url = endpoint or f"https://{service.endpoint_prefix}.{region}.amazonaws.com"
         self._service = service
         self._credentials = credentials
-        self._endpoint = Endpoint.parse(url)
+        self._endpoint = at = Endpoint.parse(url)
         self._limits = limits
         self._clock = clock
         self._sleep = sleep
         self._now = now
-        self._pool = ConnectionPool(self._endpoint, clock=clock)
+        self._pool = StreamPool(lambda seconds: Connection(at, seconds=seconds, clock=clock))
         self._signer = Signer(service=service.signing_name, region=region)
         self._skew = 0.0
 

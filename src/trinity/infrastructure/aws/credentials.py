@@ -11,7 +11,8 @@ from datetime import datetime
 
 import msgspec
 
-from trinity.infrastructure.aws.http import Connection, Endpoint, TransportError
+from trinity.infrastructure.aws.http import Connection, Endpoint
+from trinity.infrastructure.system.stream import TransportError
 from trinity.ports import Unavailable
 
 _RENEW_BEFORE = 300.0

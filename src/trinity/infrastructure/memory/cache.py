@@ -48,6 +48,10 @@ class MemoryCache:
             self._put(key, until, count + 1)
             return count + 1, until - now
 
+    def working(self) -> bool:
+        """See `Cache.working`."""
+        return True
+
     def _put(self, key: str, until: float, value: Value) -> None:
         self._entries[key] = (until, value)
         if len(self._entries) > self._most:

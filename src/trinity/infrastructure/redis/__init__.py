@@ -1,0 +1,1 @@
+"""Adapters over Redis, or Valkey, which speaks the same."""

@@ -1,0 +1,255 @@
+"""A kept connection: a socket that is read through a buffer, within a time, and used again.
+
+`ssl` is imported when the first connection with TLS is opened.
+"""
+
+import select
+import socket
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    import ssl
+
+_CHUNK = 65_536
+_LINE_LIMIT = 65_536
+"""Bytes of what ends in a marker that we put up with."""
+_IDLE_LIMIT = 50.0
+"""Seconds after which an unused connection is not trusted any more.
+
+Middleboxes and servers drop idle connections, and the packet that tells so is lost while a Lambda
+environment is frozen; a write sent into such a connection could not be resent.
+"""
+_IDLE_CONNECTIONS = 16
+"""Most threads of one process that are worth a kept connection each."""
+
+
+class TransportError(Exception):
+    """No whole response came.
+
+    Attributes:
+        sent: a part of the request may have reached the peer.
+        stale: a kept connection turned out to have been closed, which is no failure of the peer:
+            it ended before a part of the response came, and not for want of time.
+    """
+
+    def __init__(self, message: str, *, sent: bool, stale: bool = False) -> None:
+        super().__init__(message)
+        self.sent = sent
+        self.stale = stale
+
+
+class Stream:
+    """One connection, used by one thread at a time.
+
+    An exchange begins with `send` and ends with `answered`; what goes wrong in between is a
+    `TransportError`.
+
+    Attributes:
+        reused: it has already brought a response.
+        reusable: it may bring another one.
+    """
+
+    __slots__ = (
+        "_answered",
+        "_buffer",
+        "_clock",
+        "_deadline",
+        "_idle_since",
+        "_socket",
+        "reusable",
+        "reused",
+    )
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        tls: bool,
+        seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Connect.
+
+        Raises:
+            TransportError: it could not be done in time.
+        """
+        self._clock = clock
+        self._deadline = 0.0
+        self._buffer = bytearray()
+        self._answered = False
+        self._idle_since = 0.0
+        self.reused = False
+        self.reusable = False
+        try:
+            raw = socket.create_connection((host, port), timeout=seconds)
+            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            # The handshake has the same time-out: it is part of connecting.
+            self._socket = _wrap(raw, host) if tls else raw
+        except OSError as error:
+            message = f"cannot connect to {host}:{port}: {error}"
+            raise TransportError(message, sent=False) from error
+
+    def send(self, request: bytes, *, seconds: float) -> None:
+        """Send a request; it and its response have so many seconds."""
+        self._deadline = self._clock() + seconds
+        self._answered = False
+        self.reusable = False
+        rest = memoryview(request)
+        while rest:
+            sent = len(rest) < len(request)
+            try:
+                self._set_timeout()
+                rest = rest[self._socket.send(rest) :]
+            except OSError as error:
+                stale = self.reused and not isinstance(error, TimeoutError)
+                raise TransportError(f"cannot send: {error}", sent=sent, stale=stale) from error
+
+    def answered(self, *, reusable: bool = True) -> None:
+        """Note that a whole response was read, and whether another one may follow."""
+        self.reused = True
+        self.reusable = reusable and not self._buffer
+        self._idle_since = time.time()
+
+    def alive(self) -> bool:
+        """Tell whether it is worth trying to send another request.
+
+        An idle connection with something to read was closed, or is out of step.
+        """
+        if time.time() - self._idle_since > _IDLE_LIMIT:
+            return False
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        return not poll.poll(0)
+
+    def close(self) -> None:
+        """Close it."""
+        self._socket.close()
+
+    def read_through(self, marker: bytes) -> bytes:
+        """Return what comes, up to a marker and with it.
+
+        Raises:
+            ValueError: there is too much before it.
+        """
+        start = 0
+        while (at := self._buffer.find(marker, start)) < 0:
+            if len(self._buffer) > _LINE_LIMIT:
+                raise ValueError("no end of a line or head")
+            start = max(0, len(self._buffer) - len(marker) + 1)
+            self._need_more()
+        return self._take(at + len(marker))
+
+    def read_exactly(self, size: int) -> bytes:
+        """Return so many bytes.
+
+        Raises:
+            ValueError: that is no number of bytes.
+        """
+        if size < 0:
+            raise ValueError("negative length")
+        while len(self._buffer) < size:
+            self._need_more()
+        return self._take(size)
+
+    def read_to_end(self) -> bytes:
+        """Return all that comes until the peer closes."""
+        while self._receive():
+            pass
+        return self._take(len(self._buffer))
+
+    def _take(self, size: int) -> bytes:
+        taken = bytes(self._buffer[:size])
+        del self._buffer[:size]
+        return taken
+
+    def _need_more(self) -> None:
+        if not self._receive():
+            stale = self.reused and not self._answered
+            raise TransportError("closed by the peer", sent=True, stale=stale)
+
+    def _receive(self) -> bool:
+        """Append what comes next to the buffer; return whether the peer had anything more."""
+        try:
+            self._set_timeout()
+            data = self._socket.recv(_CHUNK)
+        except OSError as error:
+            stale = self.reused and not self._answered and not isinstance(error, TimeoutError)
+            raise TransportError(f"cannot receive: {error}", sent=True, stale=stale) from error
+        self._answered = self._answered or bool(data)
+        self._buffer += data
+        return bool(data)
+
+    def _set_timeout(self) -> None:
+        remaining = self._deadline - self._clock()
+        if remaining <= 0:
+            raise TimeoutError("time is over")
+        self._socket.settimeout(remaining)
+
+
+S = TypeVar("S", bound=Stream)
+
+
+class StreamPool(Generic[S]):
+    """The connections to one peer that wait for their next request. Threads share it.
+
+    Args:
+        connect: makes a connection within so many seconds.
+    """
+
+    __slots__ = ("_connect", "_idle")
+
+    def __init__(self, connect: Callable[[float], S]) -> None:
+        self._connect = connect
+        self._idle: list[S] = []  # its append and pop are atomic
+
+    def take(self, *, seconds: float, fresh: bool = False) -> S:
+        """Return a connection for the caller alone.
+
+        Args:
+            seconds: to connect within, if needed.
+            fresh: it must be a new one, and the idle ones are given up: one of them has just
+                turned out to be stale, and they are likely to have been cut together.
+
+        Raises:
+            TransportError: a new connection was needed and could not be made.
+        """
+        while self._idle:
+            try:
+                connection = self._idle.pop()
+            except IndexError:  # another thread was quicker
+                break
+            if not fresh and connection.alive():
+                return connection
+            connection.close()
+        return self._connect(seconds)
+
+    def give_back(self, connection: S) -> None:
+        """Keep a connection for later if it can be used again, close it otherwise."""
+        if connection.reusable and len(self._idle) < _IDLE_CONNECTIONS:
+            self._idle.append(connection)
+        else:
+            connection.close()
+
+
+_tls_context: "ssl.SSLContext | None" = None
+
+
+def _wrap(raw: socket.socket, host: str) -> socket.socket:
+    """Put TLS on a connection.
+
+    The trust store is OpenSSL's own, so SSL_CERT_FILE may name a bundle of only Amazon's roots,
+    which load 30 ms of CPU faster than a system's 145.
+    """
+    global _tls_context
+    if _tls_context is None:
+        import ssl
+
+        _tls_context = ssl.create_default_context()
+    try:
+        return _tls_context.wrap_socket(raw, server_hostname=host)
+    except OSError:
+        raw.close()
+        raise

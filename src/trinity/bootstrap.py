@@ -22,6 +22,7 @@ from trinity.store.causes import Cause
 if TYPE_CHECKING:
     from trinity.common.rate_limits import RateLimits
     from trinity.infrastructure.aws.account import Account
+    from trinity.infrastructure.filesystem.blobs import FileBlobs
     from trinity.infrastructure.memory.broadcast import Broadcast
     from trinity.infrastructure.secretsmanager.secret import Secret
     from trinity.infrastructure.sqlite.queues import SqliteQueues
@@ -193,11 +194,16 @@ class Services:
                 from trinity.infrastructure.s3.blobs import S3Blobs
 
                 return S3Blobs(bucket.client(self._account, self.settings.bucket_name))
-            from trinity.infrastructure.filesystem.blobs import FileBlobs
-
-            return FileBlobs(self.settings.folder / "blobs")
+            return self.blob_files
 
         return self._once("blobs", build)
+
+    @property
+    def blob_files(self) -> "FileBlobs":
+        """The blobs in `TRINITY_DATA`, for what only the embedded host does with them."""
+        from trinity.infrastructure.filesystem.blobs import FileBlobs
+
+        return self._once("blob_files", lambda: FileBlobs(self.settings.folder / "blobs"))
 
     @property
     def catalogue(self) -> "Catalogue":

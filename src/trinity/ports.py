@@ -288,10 +288,14 @@ class Cache(Protocol):
 
 
 class Blobs(Protocol):
-    """Immutable objects, addressed by the SHA-256 of their content."""
+    """Immutable objects, addressed by the SHA-256 of their content.
+
+    An object is as old as its last `put`. Whoever runs the service may remove what is older than
+    `trinity.domain.rooms.DECK_KEPT_FOR`: the rooms that it was stored for are gone by then.
+    """
 
     def put(self, content: bytes, *, content_type: str) -> BlobId:
-        """Store durably; storing the same content again changes nothing."""
+        """Store durably. The same content again is the same object, and as good as new."""
         ...
 
     def get(self, blob_id: BlobId) -> bytes:

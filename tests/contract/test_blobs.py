@@ -1,8 +1,10 @@
 """The contract of the `Blobs` port, for every adapter, and how each keeps it when things fail."""
 
+import contextlib
 import hashlib
 import os
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import pytest
 
 from tests.contract.conftest import account, boto, new_bucket
 from tests.contract.scripted_server import ScriptedServer, Step, answer
-from trinity.domain.ids import BlobId
+from trinity.domain.ids import BlobId, Millis
 from trinity.infrastructure.aws.account import Account
 from trinity.infrastructure.aws.client import AwsError
 from trinity.infrastructure.filesystem import atomic
@@ -197,6 +199,54 @@ def test_content_and_name_are_on_the_disk_before_a_blob_is_acknowledged(
     assert steps == ["sync .", "sync the file", "rename", f"sync {blob_id[:2]}"]
 
 
+def test_a_sweep_removes_what_was_last_stored_before_and_nothing_else(tmp_path: Path) -> None:
+    blobs = FileBlobs(tmp_path)
+    day = 24 * 3600
+    now = time.time()
+
+    def stored(content: bytes, days_ago: float) -> BlobId:
+        blob_id = blobs.put(content, content_type=TYPE)
+        os.utime(tmp_path / blob_id[:2] / blob_id, (now - days_ago * day,) * 2)
+        return blob_id
+
+    old, young, renewed = stored(b"old", 11), stored(b"young", 9), stored(b"renewed", 11)
+    assert blobs.put(b"renewed", content_type=TYPE) == renewed
+    (tmp_path / old[:2] / f".{old}.k3x1").write_bytes(b"half done")
+    os.utime(tmp_path / old[:2] / f".{old}.k3x1", (now - 11 * day,) * 2)
+    assert blobs.sweep(Millis(int((now - 10 * day) * 1000))) == 2
+    assert sorted(path.name for path in files(tmp_path)) == sorted([young, renewed])
+    with pytest.raises(KeyError):
+        blobs.get(old)
+    assert blobs.sweep(Millis(int((now - 10 * day) * 1000))) == 0
+
+
+def test_what_is_stored_again_while_a_sweep_goes_on_stays(tmp_path: Path) -> None:
+    """Whoever stores comes before the sweep or after it: either way it is there in the end."""
+    blobs = FileBlobs(tmp_path)
+    limit = Millis(int(time.time() * 1000) - 1000)
+    stop, ended = threading.Event(), threading.Event()
+
+    def sweep() -> None:
+        while not stop.is_set():
+            blobs.sweep(limit)
+        ended.set()
+
+    sweeper = threading.Thread(target=sweep, daemon=True)
+    blob_id = blobs.put(b"hello", content_type=TYPE)
+    path = tmp_path / blob_id[:2] / blob_id
+    sweeper.start()
+    try:
+        for _ in range(300):
+            with contextlib.suppress(FileNotFoundError):
+                os.utime(path, (0, 0))
+            blobs.put(b"hello", content_type=TYPE)
+            assert blobs.get(blob_id) == b"hello"
+    finally:
+        stop.set()
+        sweeper.join(BOUND_S)
+    assert ended.is_set(), "the sweep broke off"
+
+
 def test_a_file_is_replaced_whole_or_not_at_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -226,30 +276,30 @@ def s3_error(status: int, code: str) -> Step:
     return answer(body.encode(), status=status)
 
 
-def test_an_object_has_its_type_and_storing_it_again_makes_no_other_version(aws: str) -> None:
+def test_an_object_has_its_type_and_storing_it_again_makes_it_new(aws: str) -> None:
     name = new_bucket(aws)
     blobs = open_bucket(aws, name)
-    for kind in (TYPE, TYPE, "text/plain"):
-        blobs.put(b"hello", content_type=kind)
     s3 = boto("s3", aws)
-    [version] = s3.list_object_versions(Bucket=name)["Versions"]
-    assert version["Key"] == f"blobs/{HELLO}"
-    assert s3.get_object(Bucket=name, Key=version["Key"])["ContentType"] == TYPE
+
+    def versions() -> set[str]:
+        found = s3.list_object_versions(Bucket=name)["Versions"]
+        assert {version["Key"] for version in found} == {f"blobs/{HELLO}"}
+        return {version["VersionId"] for version in found}
+
+    blobs.put(b"hello", content_type=TYPE)
+    first = versions()
+    blobs.put(b"hello", content_type=TYPE)
+    assert versions() > first  # a lifecycle rule counts from the newest one
+    assert s3.get_object(Bucket=name, Key=f"blobs/{HELLO}")["ContentType"] == TYPE
 
 
-def test_a_lost_answer_to_storing_is_asked_for_again_and_the_object_that_is_there_is_fine() -> None:
-    lost = Step(close=True)
-    with ScriptedServer(lost, s3_error(412, "PreconditionFailed")) as server:
+def test_a_lost_answer_to_storing_is_asked_for_again() -> None:
+    with ScriptedServer(Step(close=True), answer(b"")) as server:
         assert open_bucket(server.url, "decks").put(b"hello", content_type=TYPE) == HELLO
     first, second = server.requests
     assert first.body == second.body == b"hello"
     assert first.head.startswith(f"PUT /decks/blobs/{HELLO} HTTP/1.1\r\n")
-
-
-def test_two_who_store_the_same_at_once_do_not_disturb_each_other() -> None:
-    conflict = s3_error(409, "ConditionalRequestConflict")
-    with ScriptedServer(conflict, answer(b"")) as server:
-        assert open_bucket(server.url, "decks").put(b"hello", content_type=TYPE) == HELLO
+    assert "if-none-match" not in first.head.lower()  # it would leave the object as old as it is
 
 
 @pytest.mark.parametrize(

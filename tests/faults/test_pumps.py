@@ -1,5 +1,6 @@
 """What feeds functions with changes: at least once, in order, and held up by nothing for long."""
 
+import os
 import sqlite3
 import threading
 import time
@@ -12,8 +13,11 @@ import pytest
 from tests.server import eventually
 from trinity.common import streams
 from trinity.common.telemetry import Log
+from trinity.domain.ids import DAY, HOUR, BlobId
+from trinity.domain.rooms import KEPT_FOR
 from trinity.embedded import pumps
 from trinity.embedded.pumps import Housekeeper, StreamPump
+from trinity.infrastructure.filesystem.blobs import FileBlobs
 from trinity.infrastructure.sqlite import store as sqlite_store
 from trinity.infrastructure.sqlite.queues import SqliteQueues
 from trinity.infrastructure.sqlite.store import SqliteStore
@@ -374,8 +378,13 @@ def queues_of(store: SqliteStore) -> SqliteQueues:
 
 
 @pytest.fixture
-def housekeeper(store: SqliteStore, quick: None) -> Iterator[Housekeeper]:
-    keeper = Housekeeper(store, queues_of(store), Lines())
+def decks(tmp_path: Path) -> FileBlobs:
+    return FileBlobs(tmp_path / "blobs")
+
+
+@pytest.fixture
+def housekeeper(store: SqliteStore, decks: FileBlobs, quick: None) -> Iterator[Housekeeper]:
+    keeper = Housekeeper(store, queues_of(store), decks, Lines())
     yield keeper
     keeper.stop()
     keeper.join()
@@ -391,6 +400,31 @@ def test_the_housekeeper_removes_what_has_expired_and_changes_that_all_have_seen
     housekeeper.start()
     eventually(lambda: len(store.changes_after(0, 10)) == 1, "old changes go")
     assert [item["SK"] for item in store.table.query("A").items] == ["2"]
+
+
+def test_the_housekeeper_removes_decks_that_outlived_their_rooms_and_no_others(
+    decks: FileBlobs, housekeeper: Housekeeper, tmp_path: Path
+) -> None:
+    def stored(content: bytes, age: int) -> BlobId:
+        blob_id = decks.put(content, content_type="application/json")
+        then = time.time() - age / 1000
+        os.utime(tmp_path / "blobs" / blob_id[:2] / blob_id, (then, then))
+        return blob_id
+
+    # A room is created after its deck was stored, and by what takes less than a day.
+    needed = stored(b"[1]", KEPT_FOR + HOUR)
+    over = stored(b"[2]", KEPT_FOR + DAY + HOUR)
+    housekeeper.start()
+
+    def gone() -> bool:
+        try:
+            decks.get(over)
+        except KeyError:
+            return True
+        return False
+
+    eventually(gone, "the old deck goes")
+    assert decks.get(needed) == b"[1]"
 
 
 def test_the_housekeeper_goes_on_after_a_round_that_failed(
@@ -438,8 +472,10 @@ def test_the_housekeeper_removes_dead_letters_of_two_weeks_ago_and_no_others(
     assert housekeeper._log.lines[0]["removed"] == 1
 
 
-def test_the_housekeeper_stops_at_once_though_its_next_round_is_far(store: SqliteStore) -> None:
-    keeper = Housekeeper(store, queues_of(store), Lines())
+def test_the_housekeeper_stops_at_once_though_its_next_round_is_far(
+    store: SqliteStore, decks: FileBlobs
+) -> None:
+    keeper = Housekeeper(store, queues_of(store), decks, Lines())
     keeper.start()
     began = time.monotonic()
     keeper.stop()

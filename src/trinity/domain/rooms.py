@@ -21,6 +21,11 @@ KEPT_FOR = Millis(60 * DAY)
 
 Fixed at creation, so that ballots, matches and events carry the same end as their room.
 """
+DECK_KEPT_FOR = Millis(KEPT_FOR + DAY)
+"""How long a deck is kept after it was stored, which is right before its room is created.
+
+What a catalogue told is not kept for good: TMDB's terms of use allow six months.
+"""
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):

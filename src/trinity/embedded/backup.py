@@ -9,6 +9,7 @@ import sqlite3
 import tarfile
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 DATABASE = "trinity.sqlite"
@@ -40,7 +41,8 @@ def take(data: Path, target: Path) -> int:
             with tarfile.open(archive, "w") as tar:
                 tar.add(snapshot, DATABASE)
                 for path in _files(data):
-                    tar.add(path, path.relative_to(data))
+                    with suppress(FileNotFoundError):  # a deck that was old enough to go
+                        tar.add(path, path.relative_to(data))
             archive.chmod(0o600)
             handle = os.open(archive, os.O_RDONLY)
             try:

@@ -15,6 +15,9 @@ from typing import Any
 from trinity.common.attributes import encode_item
 from trinity.common.telemetry import Log
 from trinity.domain.errors import Conflict
+from trinity.domain.ids import Millis
+from trinity.domain.rooms import DECK_KEPT_FOR
+from trinity.infrastructure.filesystem.blobs import FileBlobs
 from trinity.infrastructure.sqlite.queues import SqliteQueues
 from trinity.infrastructure.sqlite.store import Change, SqliteStore
 from trinity.ports import Item, Unavailable
@@ -26,6 +29,7 @@ _ATTEMPTS_AT_ONE = 5
 _SAVE_EVERY = 10_000  # changes of others
 _LOOK_UP_EVERY_S = 0.2  # to see whether it is time to stop
 _SWEEP_EVERY_S = 60.0
+_SWEEP_DECKS_EVERY_S = 3600  # it looks at every file
 
 Handler = Callable[[Any, Any], Any]
 
@@ -173,17 +177,21 @@ class StreamPump:
 
 
 class Housekeeper:
-    """Removes, from a thread of its own, what is old: items, changes, dead letters.
+    """Removes, from a thread of its own, what is old: items, changes, dead letters, decks.
 
     Args:
         store: what to keep tidy.
         queues: in it.
+        decks: beside it.
         log: for what goes wrong.
     """
 
-    def __init__(self, store: SqliteStore, queues: SqliteQueues, log: Log) -> None:
+    def __init__(
+        self, store: SqliteStore, queues: SqliteQueues, decks: FileBlobs, log: Log
+    ) -> None:
         self._store = store
         self._queues = queues
+        self._decks = decks
         self._log = log
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="housekeeper", daemon=True)
@@ -201,6 +209,7 @@ class Housekeeper:
         self._thread.join()
 
     def _run(self) -> None:
+        decks_due = 0
         while not self._stopping.wait(_SWEEP_EVERY_S):
             try:
                 now = int(time.time())
@@ -210,5 +219,8 @@ class Housekeeper:
                     pass
                 while not self._stopping.is_set() and (gone := self._queues.forget_dead()):
                     self._log("warning", "dead messages were kept for too long", removed=gone)
+                if now >= decks_due:
+                    decks_due = now + _SWEEP_DECKS_EVERY_S
+                    self._decks.sweep(Millis(now * 1000 - DECK_KEPT_FOR))  # their rooms are gone
             except Exception as error:  # noqa: BLE001  (the next round may do better)
                 self._log.exception("sweeping failed", error)

@@ -99,7 +99,8 @@ def serve(services: Services, announce: Callable[[str, int], None]) -> None:
     log = services.log
     try:
         # Whatever is wrong with the data shows now, and not in somebody's request.
-        store, keys, _, _ = services.store, services.keys, services.secrets, services.blobs
+        store, keys, decks = services.store, services.keys, services.blob_files
+        _ = services.secrets
     except sqlite3.DatabaseError as error:
         path = settings.folder / "trinity.sqlite"
         raise DataUnusable(f"{path} cannot be used: {error}; try trinity doctor") from None
@@ -141,7 +142,7 @@ def serve(services: Services, announce: Callable[[str, int], None]) -> None:
         for function in FUNCTIONS
         for schedule in function.schedules
     ]
-    pumps.append(Housekeeper(store, services.store_queues, log))
+    pumps.append(Housekeeper(store, services.store_queues, decks, log))
     server = _Server(
         app,
         uvicorn.Config(

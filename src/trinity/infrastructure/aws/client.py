@@ -24,7 +24,6 @@ T = TypeVar("T")
 
 _REFUSED_FOR_NOW = frozenset(
     {
-        "ConditionalRequestConflict",
         "ProvisionedThroughputExceededException",
         "RequestLimitExceeded",
         "RequestThrottled",

@@ -2,9 +2,11 @@
 
 import hashlib
 import re
+import threading
+from contextlib import suppress
 from pathlib import Path
 
-from trinity.domain.ids import BlobId
+from trinity.domain.ids import BlobId, Millis
 from trinity.infrastructure.filesystem import atomic
 
 
@@ -17,18 +19,32 @@ class FileBlobs:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._lock = threading.Lock()
         folder.mkdir(parents=True, exist_ok=True)
 
     def put(self, content: bytes, *, content_type: str) -> BlobId:
         """See `Blobs.put`. The type is told by whoever serves the blob; files have none."""
         blob_id = BlobId(hashlib.sha256(content).hexdigest())
         path = self._path(blob_id)
-        if not path.exists():
-            if not path.parent.exists():
-                path.parent.mkdir(exist_ok=True)
-                atomic.sync_folder(self._folder)
+        if not path.parent.exists():
+            path.parent.mkdir(exist_ok=True)
+            atomic.sync_folder(self._folder)
+        with self._lock:
             atomic.write(path, content, mode=0o600)
         return blob_id
+
+    def sweep(self, before: Millis) -> int:
+        """Remove what was last stored before a point in time; return how many.
+
+        One process has the folder, so what is found to be old here cannot be made new meanwhile.
+        """
+        removed = 0
+        for path in self._folder.glob("??/*"):
+            with self._lock, suppress(FileNotFoundError):  # half done when it was listed
+                if path.stat().st_mtime * 1000 < before:
+                    path.unlink()
+                    removed += 1
+        return removed
 
     def get(self, blob_id: BlobId) -> bytes:
         """See `Blobs.get`."""

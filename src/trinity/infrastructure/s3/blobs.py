@@ -29,17 +29,11 @@ class S3Blobs:
         """See `Blobs.put`.
 
         S3 compares the content with the hash that is signed along. An object that is there already
-        is left alone, and does not become a new version.
+        is written again: a lifecycle rule counts from then.
         """
         blob_id = BlobId(hashlib.sha256(content).hexdigest())
-        headers = {"content-type": content_type, "if-none-match": "*"}
-        try:
-            self._bucket.send(
-                "PUT", _PREFIX + blob_id, headers=headers, body=content, idempotent=True
-            )
-        except AwsError as error:
-            if error.code != "PreconditionFailed":
-                raise
+        headers = {"content-type": content_type}
+        self._bucket.send("PUT", _PREFIX + blob_id, headers=headers, body=content, idempotent=True)
         return blob_id
 
     def get(self, blob_id: BlobId) -> bytes:

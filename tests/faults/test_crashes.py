@@ -462,3 +462,14 @@ def test_an_expired_room_that_is_opened_again_takes_votes(world):
         world.vote(g.users[1], g.room, 0)
     world.update(g.users[0], g.room, state="open")
     assert [m.title_id for m in world.vote(g.users[1], g.room, 0).matches] == [title_id(0)]
+
+
+def test_an_idempotency_key_is_good_for_a_day_though_its_answer_was_not_removed_yet(world):
+    host = world.guest()
+    first = world.create(host, key="k", name="One")
+    world.clock.advance(DAY - 1000)
+    assert world.create(host, key="k", name="One") == first
+    world.clock.advance(1000)
+    second = world.create(host, key="k", name="Another")
+    assert second.id != first.id
+    assert world.create(host, key="k", name="Another") == second

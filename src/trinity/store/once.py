@@ -1,7 +1,8 @@
 """Requests that are done once, however often they are sent (`Idempotency-Key`).
 
 The answer is stored by the transaction that does the work, on condition that there is none yet: of
-two of the same at one time only one is done, and the other finds its answer.
+two of the same at one time only one is done, and the other finds its answer. An answer is good for
+a day, whenever the store gets to removing it.
 """
 
 import hashlib
@@ -11,7 +12,7 @@ import msgspec
 
 from trinity.domain import errors
 from trinity.domain.ids import DAY, Millis, UserId
-from trinity.ports import Absent, Key, Table, TransactPut
+from trinity.ports import Absent, AnyOf, Key, Less, Table, TransactPut
 from trinity.store import keys
 
 KEPT_FOR = Millis(DAY)
@@ -46,14 +47,14 @@ class Once(msgspec.Struct, frozen=True):
         content = hashlib.sha256(msgspec.json.encode(request)).hexdigest()
         return cls(keys.once(user, operation, name), content)
 
-    def answer(self, table: Table, kind: type[T]) -> T | None:
+    def answer(self, table: Table, kind: type[T], now: Millis) -> T | None:
         """Return the answer that was given before, None if there was none.
 
         Raises:
             IdempotencyMismatch: the key came with another request.
         """
         item = table.get(self.key, consistent=True)
-        if item is None:
+        if item is None or item["expires"] <= now // 1000:
             return None
         if item["request"] != self.request_hash:
             raise errors.IdempotencyMismatch
@@ -69,5 +70,5 @@ class Once(msgspec.Struct, frozen=True):
                 "answer": msgspec.json.encode(answer).decode(),
                 "expires": (now + KEPT_FOR) // 1000,
             },
-            Absent("PK"),
+            AnyOf((Absent("PK"), Less("expires", now // 1000 + 1))),
         )

@@ -118,10 +118,10 @@ def create_room(
     limits.check("create_room", address=origin.address, account=caller.user_id)
     require_reachable(request.rule, request.capacity)
     once = Once.of("create_room", caller.user_id, origin.idempotency_key, request)
-    if once is not None and (answer := once.answer(table, RoomShape)) is not None:
+    now = clock.now()
+    if once is not None and (answer := once.answer(table, RoomShape, now)) is not None:
         return answer
     host = users.get(table, caller.user_id)
-    now = clock.now()
     titles = _titles(request.deck, catalogue, ids)
     room = _room(request, host, titles, decks.store(blobs, titles), ids, now)
     for _ in range(_CODE_ATTEMPTS):
@@ -133,7 +133,7 @@ def create_room(
             if cancelled.reasons[1] is not None:
                 raise errors.Unauthenticated from None
             if once is not None and cancelled.reasons[4] is not None:
-                answer = once.answer(table, RoomShape)  # the same request, at the same time
+                answer = once.answer(table, RoomShape, now)  # the same request, at the same time
                 if answer is not None:
                     return answer
             room = msgspec.structs.replace(room, code=ids.code())

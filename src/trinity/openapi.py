@@ -27,6 +27,30 @@ _BODIES: dict[str, Any] = {
 }
 _CREATES = frozenset(("create_room",))
 
+_HEADERS: dict[str, Any] = {
+    "X-Request-Id": {
+        "description": "Names this request, in our logs too.",
+        "required": True,
+        "schema": {"type": "string"},
+    },
+    "ETag": {
+        "description": "Tells this version; send it as `If-None-Match` and get 304.",
+        "required": True,
+        "schema": {"type": "string"},
+    },
+    "Retry-After": {
+        "description": "Seconds after which trying again makes sense.",
+        "required": True,
+        "schema": {"type": "integer", "minimum": 1},
+    },
+    "WWW-Authenticate": {
+        "description": "How to sign in.",
+        "required": True,
+        "schema": {"type": "string", "const": "Bearer"},
+    },
+}
+_HEADERS_OF = {401: ("WWW-Authenticate",), 429: ("Retry-After",), 503: ("Retry-After",)}
+
 
 class _Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     """A problem document (RFC 9457). `code` is what programs act on."""
@@ -74,6 +98,7 @@ def document() -> dict[str, Any]:
         },
         "paths": paths,
         "components": {
+            "headers": _HEADERS,
             "schemas": dict(sorted(components.items())),
             "securitySchemes": {
                 "user": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
@@ -131,6 +156,16 @@ def _operation(
                 "description": "The same key from the same caller gives the same answer.",
             }
         )
+    if handler.tagged:
+        parameters.append(
+            {
+                "name": "If-None-Match",
+                "in": "header",
+                "required": False,
+                "schema": {"type": "string"},
+                "description": "Entity tags of what the client has already.",
+            }
+        )
     if parameters:
         operation["parameters"] = parameters
     operation["responses"] = _responses(function, handler, fields=bool(fields), body=with_body)
@@ -144,22 +179,32 @@ def _responses(
     function: Function, handler: Operation, *, fields: bool, body: bool
 ) -> dict[str, Any]:
     result = _result(function, handler)
-    good: dict[str, Any] = {"description": "Done."}
+    tag = ["ETag"] if handler.tagged else []
+    good: dict[str, Any] = {"description": "Done.", "headers": _headers(*tag)}
     if result is not None:
         (schema,), _ = msgspec.json.schema_components([result], ref_template=_REF)
         good["content"] = {"application/json": {"schema": schema}}
     responses = {str(handler.status): good}
     if handler.tagged:
-        responses["304"] = {"description": "The client has this already (`If-None-Match`)."}
+        responses["304"] = {
+            "description": "The client has this already.",
+            "headers": _headers(*tag),
+        }
     codes: dict[int, list[str]] = {}
     for error in _errors(function, handler, fields=fields, body=body):
         codes.setdefault(problems.STATUS[error][0], []).append(f"`{error.code}`")
     for status in sorted(codes):
         responses[str(status)] = {
             "description": ", ".join(sorted(set(codes[status]))),
+            "headers": _headers(*_HEADERS_OF.get(status, ())),
             "content": {problems.CONTENT_TYPE: {"schema": {"$ref": _REF.format(name="Problem")}}},
         }
     return responses
+
+
+def _headers(*names: str) -> dict[str, Any]:
+    """Return the headers of a response: these, and what every response has."""
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in ("X-Request-Id", *names)}
 
 
 def _errors(

@@ -106,9 +106,12 @@ def test_every_route_of_the_topology_is_described_and_no_other() -> None:
 
 
 def test_every_reference_leads_somewhere_and_every_schema_is_used() -> None:
-    schemas = DOCUMENT["components"]["schemas"]
-    used = {reference.removeprefix("#/components/schemas/") for reference in references(DOCUMENT)}
-    assert used == set(schemas)
+    known = {
+        f"#/components/{kind}/{name}"
+        for kind in ("headers", "schemas")
+        for name in DOCUMENT["components"][kind]
+    }
+    assert set(references(DOCUMENT)) == known
 
 
 @pytest.mark.parametrize("function", ROUTED, ids=lambda function: function.name)
@@ -137,6 +140,15 @@ class TestOperation:
         security = operation(function)["security"]
         guarded = bool(security) and {} not in security
         assert guarded == (function.auth == "user")
+
+    def test_its_responses_name_the_headers_that_they_have(self, function: Function) -> None:
+        handler = importlib.import_module(f"trinity.handlers.{function.module}").handler
+        own = {"401": "WWW-Authenticate", "429": "Retry-After", "503": "Retry-After"}
+        own |= {"200": "ETag", "304": "ETag"} if handler.tagged else {}
+        for status, response in operation(function)["responses"].items():
+            assert set(response["headers"]) == {"X-Request-Id", own.get(status, "X-Request-Id")}
+        parameters = [p["name"] for p in operation(function).get("parameters", [])]
+        assert ("If-None-Match" in parameters) == handler.tagged
 
     def test_its_refusals_are_problems_with_documented_codes(self, function: Function) -> None:
         codes = {error.code for error in problems.STATUS}

@@ -166,13 +166,13 @@ def serve(services: Services, announce: Callable[[str, int], None]) -> None:
     # process at once would keep us from closing the store.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: setattr(server, "should_exit", True))
-    for pump in pumps:
-        pump.start()
     # What is loaded by now stays: the collector need not look at it again and again.
     gc.collect()
     gc.freeze()
     gc.set_threshold(_COLLECT_AFTER)
-    announce(settings.host, port)
+    announce(settings.host, port)  # before anything that writes lines of its own
+    for pump in pumps:
+        pump.start()
     try:
         server.run(sockets=[listener])
     finally:

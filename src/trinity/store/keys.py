@@ -53,6 +53,11 @@ def user_id(pk: str) -> UserId:
     return UserId(pk.removeprefix("USER#"))
 
 
+def title_id(sk: str) -> TitleId:
+    """Return the title that a ballot is about."""
+    return TitleId(sk.removeprefix(BALLOT))
+
+
 def profile(user: UserId) -> Key:
     """Return the key of a user."""
     return Key(user_pk(user), PROFILE)

@@ -158,22 +158,18 @@ def _of_members(old: Room | None, new: Room) -> Iterator[Fact]:
 
 
 def _votes(change: Change) -> Iterator[Vote]:
-    if change.new is None:
+    if change.new_image is None:
         return  # the room is removed, and its ballots with it
-    before = ballots.from_item(change.old).votes if change.old is not None else {}
-    ballot = ballots.from_item(change.new)
     cause = change.cause
-    for user in sorted(before.keys() | ballot.votes.keys()):
-        choice = ballot.votes.get(user)
-        if choice != before.get(user):
-            yield Vote(
-                title_id=ballot.title_id,
-                user_id=user,
-                choice=choice,
-                rev=ballot.rev,
-                at=change.at,
-                correlation_id=cause.request_id if cause is not None else None,
-            )
+    for user, choice in ballots.changed(change.new_image, change.old_image):
+        yield Vote(
+            title_id=keys.title_id(change.sk),
+            user_id=user,
+            choice=choice,
+            rev=ballots.rev(change.new_image),
+            at=change.at,
+            correlation_id=cause.request_id if cause is not None else None,
+        )
 
 
 handler = consumer(emit)

@@ -66,6 +66,11 @@ GRANTS: dict[tuple[str, str], tuple[Statement, ...]] = {
     ("realtime", "publish"): (
         Statement(("appsync:GraphQL",), ("publishRoomEvent", "publishPresence")),
     ),
+    ("archive", "read"): (
+        Statement(("s3:GetObject",), ("archive/*",)),
+        Statement(("s3:ListBucket",), ("archive",)),
+    ),
+    ("archive", "write"): (Statement(("s3:PutObject", "s3:DeleteObject"), ("archive/*",)),),
     ("bus", "publish"): (Statement(("events:PutEvents",), ("bus",)),),
 }
 

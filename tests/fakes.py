@@ -37,7 +37,7 @@ from trinity.infrastructure.memory.cache import MemoryCache
 from trinity.infrastructure.sqlite.bus import SqliteBus
 from trinity.infrastructure.sqlite.queues import SqliteQueues
 from trinity.infrastructure.sqlite.store import SqliteStore
-from trinity.ports import Cache, Mail, Table, TitlePage
+from trinity.ports import Cache, Key, Mail, Table, TitlePage
 from trinity.store import users
 from trinity.store.causes import Cause, caused_by
 from trinity.topology import FUNCTIONS, QUEUES, Stream
@@ -114,6 +114,25 @@ class MemoryBlobs:
 
     def get(self, blob_id: BlobId) -> bytes:
         return self.content[blob_id]
+
+
+class MemoryArchive:
+    """An archive in a dict."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+
+    def put(self, name: str, content: bytes) -> None:
+        self.files[name] = content
+
+    def get(self, name: str) -> bytes:
+        return self.files[name]
+
+    def names(self, prefix: str) -> list[str]:
+        return sorted(name for name in self.files if name.startswith(prefix))
+
+    def delete(self, name: str) -> None:
+        self.files.pop(name, None)
 
 
 def title_id(number: int) -> TitleId:
@@ -209,6 +228,7 @@ class World:
         self.bus = SqliteBus(self.queues, QUEUES)
         self.cache: Cache = MemoryCache(monotonic=self.clock.monotonic)
         self.blobs = MemoryBlobs()
+        self.archive = MemoryArchive()
         self.realtime = Broadcast()
         self.catalogue = ListCatalogue()
         self.ids = FakeIds()
@@ -285,6 +305,10 @@ class World:
             after, limit, sort_keys=stream.sort_keys, comings=stream.comings
         )
         return streams.changes(stream_event(found))
+
+    def every_key(self) -> list[Key]:
+        """Return the keys of all items there are: only a test may look at everything."""
+        return [Key(*row) for row in self.store.read("SELECT pk, sk FROM items ORDER BY pk, sk")]
 
     def emitted(self, after: int = 0) -> list[streams.Change]:
         """Return the changes that events are made of."""

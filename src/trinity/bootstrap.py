@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from trinity.infrastructure.sqlite.queues import SqliteQueues
     from trinity.infrastructure.sqlite.store import SqliteStore
     from trinity.ports import (
+        Archive,
         Blobs,
         Bus,
         Cache,
@@ -204,6 +205,22 @@ class Services:
         from trinity.infrastructure.filesystem.blobs import FileBlobs
 
         return self._once("blob_files", lambda: FileBlobs(self.settings.folder / "blobs"))
+
+    @property
+    def archive(self) -> "Archive":
+        """See `Archive`."""
+
+        def build() -> "Archive":
+            if self.settings.archive_bucket_name:
+                from trinity.infrastructure.s3 import bucket
+                from trinity.infrastructure.s3.archive import S3Archive
+
+                return S3Archive(bucket.client(self._account, self.settings.archive_bucket_name))
+            from trinity.infrastructure.filesystem.archive import FileArchive
+
+            return FileArchive(self.settings.folder / "archive")
+
+        return self._once("archive", build)
 
     @property
     def catalogue(self) -> "Catalogue":

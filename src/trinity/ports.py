@@ -307,6 +307,30 @@ class Blobs(Protocol):
         ...
 
 
+class Archive(Protocol):
+    """Files by names like paths, of letters, digits and `-_.=/`; whole or not there at all."""
+
+    def put(self, name: str, content: bytes) -> None:
+        """Write a file durably, replacing one of the same name."""
+        ...
+
+    def get(self, name: str) -> bytes:
+        """Return what is in a file.
+
+        Raises:
+            KeyError: there is none of this name.
+        """
+        ...
+
+    def names(self, prefix: str) -> list[str]:
+        """Return the names that begin so, in the order of their characters."""
+        ...
+
+    def delete(self, name: str) -> None:
+        """Remove a file; removing a missing one is no error."""
+        ...
+
+
 class Realtime(Protocol):
     """Tells those who follow a room, at once and at most once.
 

@@ -16,7 +16,16 @@ Grant = Literal["read", "write", "share", "publish", "sign", "send"]
 """`share`: the cache has to be the one that all environments of Lambda have in common."""
 
 Resource = Literal[
-    "table", "cache", "blobs", "catalogue", "mailer", "keys", "secrets", "realtime", "bus"
+    "table",
+    "cache",
+    "blobs",
+    "catalogue",
+    "mailer",
+    "keys",
+    "secrets",
+    "realtime",
+    "bus",
+    "archive",
 ]
 
 
@@ -129,6 +138,12 @@ _CURSOR: tuple[tuple[Resource, Grant], ...] = (("secrets", "read"),)
 _TITLES: tuple[tuple[Resource, Grant], ...] = (("catalogue", "read"),)
 
 # fmt: off
+EVENTS = (
+    "UserRegistered", "UserDeleted", "RoomOpened", "MemberJoined", "MemberLeft", "VoteCast", "MatchFound",
+    "RoomDecided", "RoomClosed", "RoomReopened", "RoomDeleted",
+)
+"""All types of domain events."""
+
 FUNCTIONS: tuple[Function, ...] = (
     Function("register", "auth.register", "POST /api/auth/register", "none", _WRITE + _LIMITS + _SIGN, blocking=True, concurrency=20),
     Function("login", "auth.login", "POST /api/auth/login", "none", _WRITE + _LIMITS + _SIGN, blocking=True, concurrency=20),
@@ -172,6 +187,8 @@ FUNCTIONS: tuple[Function, ...] = (
     Function("emit", "streams.emit", grants=(("bus", "publish"),), timeout_s=30, streams=(
         Stream("events", ("ROOM", "MATCH#", "BALLOT#", "PROFILE"), batch=1000, window_s=1.0),
     )),
+    Function("archive_events", "queues.archive", grants=(("archive", "write"),), timeout_s=60, queue=Queue("archive", events=EVENTS, batch=1000, window_s=60.0, visibility_s=360)),
+    Function("tidy_archive", "schedules.tidy_archive", grants=(*_WRITE, ("archive", "read"), ("archive", "write")), memory_mb=1769, timeout_s=120, schedules=(Schedule("tidy-archive", every_s=24 * 3600, offset_s=2 * 3600),)),
     Function("rotate_keys", "schedules.rotate_keys", grants=(*_WRITE, ("keys", "read"), ("keys", "write")), timeout_s=30, schedules=(Schedule("rotate_keys", every_s=24 * 3600, offset_s=3 * 3600),)),
 )
 # fmt: on

@@ -151,6 +151,32 @@ def test_a_signature_is_botocores_byte_for_byte(
     assert {**theirs, "host": host} == ours
 
 
+@pytest.mark.parametrize(
+    ("path", "query"),
+    [
+        ("/events/date%3D2026-11-25/a.gz", ""),
+        ("/", "list-type=2&prefix=events%2Fdate%3D&start-after="),
+    ],
+)
+def test_a_signature_for_s3_holds_encoded_names_and_a_query(path, query):
+    credentials = Credentials("AKID", "secret", None)
+    ours = Signer(service="s3", region="eu-west-1").sign(
+        credentials, method="GET", path=path, query=query, headers={"host": "h"}, body=b"", now=0.0
+    )
+    theirs = botocore_authorization(
+        credentials,
+        service="s3",
+        region="eu-west-1",
+        host="h",
+        method="GET",
+        path=f"{path}?{query}" if query else path,
+        headers={},
+        body=b"",
+        now=0.0,
+    )
+    assert {**theirs, "host": "h"} == ours
+
+
 def test_a_signer_follows_new_credentials_and_new_days():
     signer = Signer(service="dynamodb", region="eu-west-1")
     day = 86_400

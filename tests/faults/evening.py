@@ -3,14 +3,18 @@
 import random
 from typing import NamedTuple
 
+import msgspec
+
 from tests.fakes import ORIGIN, World
 from tests.faults.groups import Group
 from trinity.common import tokens
 from trinity.common.requests import Origin
 from trinity.domain.consensus import Share
+from trinity.domain.domain_events import DomainEvent
 from trinity.domain.ids import MINUTE, RoomId, UserId
 from trinity.handlers.auth.register import Register, register
 from trinity.handlers.rooms.delete import DeleteRoom, delete_room
+from trinity.handlers.streams.emit import told_by
 from trinity.handlers.users.delete_me import delete_me
 from trinity.store import users
 
@@ -63,6 +67,17 @@ def spend(world: World) -> Evening:
     world.call(delete_room, DeleteRoom(room_id=short.room), short.users[0])
     world.call(delete_me, None, friends.users[1])
     return Evening(friends, short.room, friends.users[1])
+
+
+def told(world: World, *, batch: int = 15) -> list[DomainEvent]:
+    """Return the events of all that happened, as consumers get them, from batches of changes."""
+    changes = world.emitted()
+    events = [
+        event
+        for first in range(0, len(changes), batch)
+        for event in told_by(changes[first : first + batch])
+    ]
+    return msgspec.json.decode(msgspec.json.encode(events), type=list[DomainEvent])
 
 
 def swipe(world: World, group: Group, chance: random.Random, votes: int) -> None:

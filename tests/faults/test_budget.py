@@ -295,8 +295,9 @@ def test_no_operation_costs_more_than_its_budget(case, world):
         assert metered.calls == case.calls, spent
 
 
-def test_every_function_has_a_budget():
-    assert {case.function for case in CASES} == {function.name for function in FUNCTIONS}
+def test_every_function_that_a_request_or_a_change_waits_for_has_a_budget():
+    hurried = {f.name for f in FUNCTIONS if f.queue is None and not f.schedules}
+    assert {case.function for case in CASES} == hurried
 
 
 def test_a_table_cannot_be_scanned():

@@ -1,7 +1,9 @@
 """What was committed is told on the bus: each kind of change, again and again, after any death."""
 
+import contextlib
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +15,9 @@ import pytest
 from tests.fakes import World, title_id
 from tests.faults.evening import account, spend
 from tests.faults.groups import Group
-from trinity.common import streams
+from tests.faults.people import Person
+from tests.server import Server, eventually
+from trinity.common import messages, streams
 from trinity.domain.consensus import Share
 from trinity.domain.domain_events import FACTS, DomainEvent, VoteCast
 from trinity.domain.ids import DAY
@@ -391,3 +395,38 @@ def test_a_process_that_is_killed_before_it_remembers_tells_the_same_again(tmp_p
     assert told(tmp_path) == [*once, *once]
     assert run(tmp_path, "finish") == 0
     assert told(tmp_path) == [*once, *once]
+
+
+def in_queue(server: Server) -> dict[str, DomainEvent]:
+    """Return what waits for the archive in the file of a server, by type."""
+    with contextlib.closing(sqlite3.connect(server.data / "trinity.sqlite")) as file:
+        rows = file.execute("SELECT body FROM messages WHERE queue = 'archive'").fetchall()
+    events = [messages.domain_event(body) for (body,) in rows]
+    return {event.type: event for event in events}
+
+
+def test_a_server_that_is_killed_right_after_an_answer_tells_of_it_by_the_id_of_the_answer(
+    tmp_path,
+):
+    server = Server(tmp_path, {"RATE_LIMITS": "off", "PUBLIC_URL": "http://trinity.example"})
+    server.start()
+    try:
+        ana, ben = (Person(server.client, name) for name in ("Ana", "Ben"))
+        room = ana.create(titles=1)
+        ben.join(room["code"])
+        [title] = ana.deck(room["id"])
+        ana.vote(room["id"], title)
+        answer = ben.vote(room["id"], title)
+        server.stop(signal.SIGKILL)
+        assert answer.json["matches"]
+        assert "MatchFound" not in in_queue(server)
+        server.start()
+        eventually(lambda: "VoteCast" in in_queue(server), "the votes are told")
+        told = in_queue(server)
+    finally:
+        if server.is_running:
+            server.stop(signal.SIGKILL)
+    request_id = answer.headers["x-request-id"]
+    assert told["MatchFound"].correlation_id == told["RoomDecided"].correlation_id == request_id
+    cast = {v["userId"]: v["correlationId"] for v in told["VoteCast"].data["votes"]}
+    assert cast[ben.id] == request_id

@@ -35,6 +35,7 @@ GIVEN: dict[str, tuple[str, Any]] = {
     "cursor_secret": ("trinity/cursors", "trinity/cursors"),
     "tmdb_secret": ("trinity/tmdb", "trinity/tmdb"),
     "bucket_name": ("trinity-prod-decks", "trinity-prod-decks"),
+    "archive_bucket_name": ("past", "past"),
     "bus_name": ("trinity-prod", "trinity-prod"),
     "queue_prefix": ("trinity-prod-", "trinity-prod-"),
 }

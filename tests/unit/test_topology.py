@@ -21,6 +21,7 @@ GRANTS = {
     "secrets": {"read"},
     "realtime": {"publish"},
     "bus": {"publish"},
+    "archive": {"read", "write"},
 }
 # Ports that stand for others, or for nothing that a grant could be about.
 STANDS_FOR = {"limits": {"cache"}, "clock": set(), "ids": set(), "settings": set()}

@@ -191,6 +191,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """Where people reach this server: what links in mails begin with."""
         return self.public_url.rstrip("/") or f"http://localhost:{self.port}"
 
+    archive_bucket_name: Annotated[
+        str,
+        Meta(description="On AWS: the S3 bucket of past events. Empty: files in `TRINITY_DATA`."),
+    ] = ""
+
     @property
     def issuer(self) -> str:
         """The `iss` of access tokens, and where its discovery document is found."""

@@ -1,7 +1,8 @@
 """Taking a copy of everything that lasts while the server runs, and bringing it back.
 
-A backup is a tar file: the database as it was at one moment, then the decks and the keys. Decks are
-stored before the rooms that use them and never change, so every room of the copy has its deck.
+A backup is a tar file: the database as it was at one moment, then the decks, the archive of events
+and the keys. Decks are stored before the rooms that use them and never change, so every room of the
+copy has its deck.
 """
 
 import os
@@ -9,11 +10,10 @@ import sqlite3
 import tarfile
 import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 DATABASE = "trinity.sqlite"
-_FOLDERS = ("blobs", "keys")
+_FOLDERS = ("blobs", "archive", "keys")
 _OURS = [(name,) for name in (DATABASE, *_FOLDERS)]
 
 
@@ -40,9 +40,7 @@ def take(data: Path, target: Path) -> int:
             _snapshot(data / DATABASE, snapshot)
             with tarfile.open(archive, "w") as tar:
                 tar.add(snapshot, DATABASE)
-                for path in _files(data):
-                    with suppress(FileNotFoundError):  # a deck that was old enough to go
-                        tar.add(path, path.relative_to(data))
+                _add_files(tar, data)
             archive.chmod(0o600)
             handle = os.open(archive, os.O_RDONLY)
             try:
@@ -98,6 +96,22 @@ def _snapshot(database: Path, target: Path) -> None:
     finally:
         copy.close()
         source.close()
+
+
+def _add_files(tar: tarfile.TarFile, data: Path) -> None:
+    """Add what lies beside the database, all of it, though files may be merged meanwhile."""
+    added: set[Path] = set()
+    missed = True
+    while missed:
+        missed = False
+        for path in _files(data):
+            if path not in added:
+                try:
+                    tar.add(path, path.relative_to(data))
+                except FileNotFoundError:
+                    # A deck was old enough to go, or what was in it is in another file now.
+                    missed = True
+                added.add(path)
 
 
 def _files(data: Path) -> Iterator[Path]:

@@ -195,6 +195,7 @@ class Client:
         method: str,
         path: str = "",
         *,
+        query: str = "",
         headers: Mapping[str, str],
         body: bytes = b"",
         idempotent: bool,
@@ -205,7 +206,8 @@ class Client:
         Args:
             method: of HTTP.
             path: below the endpoint's; of letters, digits and `/-_.~` alone, since services do not
-                agree on how others are signed.
+                agree on how others are signed. S3 takes others percent-encoded.
+            query: string, sorted by names and percent-encoded.
             headers: names in lower case; `host` and those of the signature are added.
             body: of the request.
             idempotent: see `call`.
@@ -216,7 +218,7 @@ class Client:
             Unavailable: see `call`.
         """
         path = (self._endpoint.path.rstrip("/") + path) or "/"
-        request = _Request(f"{method} {path}", method, path, headers, body)
+        request = _Request(f"{method} {path}", method, path, headers, body, query)
         return self._send(request, lambda response: response, idempotent=idempotent, budget=budget)
 
     def _send(
@@ -276,13 +278,15 @@ class Client:
             attempt.credentials,
             method=request.method,
             path=request.path,
+            query=request.query,
             headers={**request.headers, "host": self._endpoint.authority},
             body=request.body,
             now=attempt.time,
         )
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        target = f"{request.path}?{request.query}" if request.query else request.path
         return (
-            f"{request.method} {request.path} HTTP/1.1\r\n"
+            f"{request.method} {target} HTTP/1.1\r\n"
             f"{lines}content-length: {len(request.body)}\r\n\r\n"
         ).encode()
 
@@ -311,6 +315,7 @@ class _Request(msgspec.Struct, frozen=True):
     path: str
     headers: Mapping[str, str]
     body: bytes
+    query: str = ""
 
 
 class _Attempt(msgspec.Struct, frozen=True):

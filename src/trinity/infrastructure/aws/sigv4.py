@@ -32,6 +32,7 @@ class Signer:
         *,
         method: str = "POST",
         path: str,
+        query: str = "",
         headers: Mapping[str, str],
         body: bytes,
         now: float,
@@ -41,7 +42,8 @@ class Signer:
         Args:
             credentials: whose signature it is.
             method: of HTTP.
-            path: of the URL, already in canonical form; there is no query string.
+            path: of the URL, already in canonical form.
+            query: string of the URL, already in canonical form: sorted and percent-encoded.
             headers: names in lower case, `host` among them; values without runs of spaces. All of
                 them are signed.
             body: of the request.
@@ -58,7 +60,7 @@ class Signer:
         names = sorted(signed)
         signed_names = ";".join(names)
         canonical = (
-            f"{method}\n{path}\n\n"
+            f"{method}\n{path}\n{query}\n"
             + "".join(f"{name}:{signed[name]}\n" for name in names)
             + f"\n{signed_names}\n{content}"
         )

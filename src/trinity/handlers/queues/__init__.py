@@ -1,0 +1,1 @@
+"""What happens after a write: functions that work off queues."""

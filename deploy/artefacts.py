@@ -68,6 +68,7 @@ class Layer(NamedTuple):
         modules: of ours that bring it to a function.
         data: files of ours in it, by where they lie below src/.
         without: patterns of files that nobody needs at run time.
+        edits: what is replaced in a file, since it would load some of those.
     """
 
     libraries: frozenset[str] = frozenset()
@@ -75,11 +76,30 @@ class Layer(NamedTuple):
     modules: frozenset[str] = frozenset()
     data: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
+    edits: Mapping[str, tuple[str, str]] = {}
 
 
 _CATALOGUE = "trinity.infrastructure.catalogue"
 LAYERS: Mapping[str, Layer] = {
-    "msgspec": Layer(frozenset({"msgspec"}), ("msgspec",)),
+    "msgspec": Layer(
+        frozenset({"msgspec"}),
+        ("msgspec",),
+        # It loads all its formats at once: a twentieth of the start of a function, for nothing.
+        without=(
+            "msgspec/inspect.py",
+            "msgspec/_json_schema.py",
+            "msgspec/msgpack.py",
+            "msgspec/toml.py",
+            "msgspec/yaml.py",
+        ),
+        edits={
+            "msgspec/__init__.py": (
+                "from . import inspect, json, msgpack, structs, toml, yaml\n",
+                "from . import json, structs\n",
+            ),
+            "msgspec/json.py": ("from ._json_schema import schema, schema_components\n", ""),
+        },
+    ),
     "crypto": Layer(
         frozenset({"cryptography", "argon2"}),
         ("cryptography", "argon2-cffi", "argon2-cffi-bindings", "cffi"),
@@ -103,6 +123,7 @@ WORKED_OUT: Mapping[str, tuple[str, Path]] = {
 
 _SETTINGS: Mapping[str, str] = {
     "AWS_REGION": "eu-west-1",
+    "AWS_ENDPOINT_URL": "http://localhost",  # without TLS, which is nothing of ours
     "TRINITY_TABLE_NAME": "trinity",
     "TRINITY_BUCKET_NAME": "trinity",
     "TRINITY_SIGNING_SECRET": "trinity",
@@ -216,6 +237,11 @@ def _fill(folder: Path, layer: Layer, target: Target, store: Path) -> None:
             inside = file.relative_to(folder).as_posix()
             if any(fnmatch(inside, pattern) for pattern in (*_NOBODY_NEEDS, *layer.without)):
                 file.unlink()
+        for inside, (old, new) in layer.edits.items():
+            source = (folder / inside).read_text()
+            if old not in source:
+                raise RuntimeError(f"{inside} is not what it was: see the layers of {__name__}")
+            (folder / inside).write_text(source.replace(old, new))
     for data in layer.data:
         shutil.copyfile(needs.SOURCES / data, folder / Path(data).name)
 

@@ -1,5 +1,6 @@
 """The only place that chooses adapters: settings in, services out, each built on first use."""
 
+import gc
 import os
 import threading
 import time
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from msgspec import Struct
 
-from trinity.common import requests, resolvers, telemetry
+from trinity.common import requests, telemetry
 from trinity.common.requests import Event, Request, Response
 from trinity.common.settings import Settings, from_environment
 from trinity.common.telemetry import Log, Reporter, Units
@@ -293,7 +294,7 @@ class Services:
 
         def build() -> "Secrets":
             if self.settings.cursor_secret:
-                from trinity.infrastructure.secretsmanager.keys import AwsSecrets
+                from trinity.infrastructure.secretsmanager.secrets import AwsSecrets
 
                 return AwsSecrets(self._secret(self.settings.cursor_secret))
             from trinity.infrastructure.filesystem.keys import FileSecrets
@@ -372,6 +373,8 @@ class _Function:
         if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
             # While it starts it has a whole processor, and nobody waits where it was provisioned.
             self.connect()
+            gc.freeze()  # all this is here to stay: the collector need not look at it again
+            gc.enable()  # see trinity/__init__.py
 
     def connect(self) -> None:
         """Take the ports from the services of this process; no connection is opened for that."""
@@ -416,7 +419,8 @@ class Operation(_Function):
         began = time.perf_counter_ns()
         if self._ports is None:
             self.connect()
-        answer = self._resolve if resolvers.is_one(event) else self._respond
+        # AppSync says which field is asked for; API Gateway's events have no such member.
+        answer = self._resolve if "info" in event else self._respond
         return answer(event, context, began)
 
     def _respond(self, event: Event, context: object, began: int) -> Response:
@@ -442,6 +446,8 @@ class Operation(_Function):
         return response
 
     def _resolve(self, event: Event, context: object, began: int) -> Any:
+        from trinity.common import resolvers
+
         outcome = "ok"
         error: Exception | None = None
         user: str | None = None

@@ -5,6 +5,7 @@ scripted server; waiting is recorded, not done.
 """
 
 import datetime
+import functools
 import hashlib
 import ipaddress
 import ssl
@@ -37,6 +38,7 @@ from trinity.infrastructure.aws.credentials import Credentials, CredentialSource
 from trinity.infrastructure.aws.http import Connection, Endpoint
 from trinity.infrastructure.aws.retry import Limits
 from trinity.infrastructure.aws.sigv4 import Signer
+from trinity.infrastructure.system import stream
 from trinity.ports import Unavailable
 
 ENVIRONMENT = {"AWS_ACCESS_KEY_ID": "AKID", "AWS_SECRET_ACCESS_KEY": "secret"}
@@ -331,7 +333,7 @@ def test_without_an_endpoint_the_public_one_of_the_region_is_called(model, monke
         model, "eu-central-1", aws_access_key_id="AKID", aws_secret_access_key="secret"
     )
     [(host, port)] = called
-    assert (f"https://{host}", port) == (theirs.meta.endpoint_url, 443)
+    assert (f"https://{host.decode()}", port) == (theirs.meta.endpoint_url, 443)
 
 
 @pytest.mark.parametrize(
@@ -713,7 +715,9 @@ def certificate(tmp_path, monkeypatch):
     )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(both)
-    monkeypatch.setattr("trinity.infrastructure.system.stream._tls_context", None)  # made anew
+    anew = functools.cache(stream.tls_context.__wrapped__)
+    monkeypatch.setattr(stream, "tls_context", anew)
+    monkeypatch.setattr(aws, "tls_context", anew)
     return context, trusted
 
 

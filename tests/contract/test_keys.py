@@ -22,8 +22,9 @@ from trinity.domain.users import User
 from trinity.embedded.authorizer import Authorizer
 from trinity.infrastructure.aws.client import SECRETS_MANAGER, AwsError
 from trinity.infrastructure.filesystem.keys import FileKeys, FileSecrets
-from trinity.infrastructure.secretsmanager.keys import AwsKeys, AwsSecrets
+from trinity.infrastructure.secretsmanager.keys import AwsKeys
 from trinity.infrastructure.secretsmanager.secret import Secret, Version
+from trinity.infrastructure.secretsmanager.secrets import AwsSecrets
 from trinity.infrastructure.system.ids import SystemIds
 from trinity.ports import Secrets, SigningKeys, Unavailable
 

@@ -5,7 +5,6 @@ Signed, so that a client can only go on where a list really broke off.
 
 import base64
 import binascii
-import hashlib
 
 import msgspec
 
@@ -51,4 +50,6 @@ def read(key: bytes, scope: str, cursor: str, now: Millis) -> str:
 
 
 def _mac(key: bytes, scope: str, payload: bytes) -> bytes:
+    import hashlib
+
     return hashlib.blake2b(scope.encode() + b"\0" + payload, key=key, digest_size=16).digest()

@@ -6,7 +6,6 @@ https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-in
 
 import base64
 import binascii
-import hashlib
 import re
 from typing import Any, TypeVar
 
@@ -151,6 +150,8 @@ def respond(event: Event, result: Any, status: int, *, tagged: bool) -> Response
         headers["vary"] = "authorization"
     body = result if isinstance(result, bytes) else _encode(result)
     if tagged:
+        import hashlib
+
         tag = f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
         headers["etag"] = tag
         if has_tag(event, tag):

@@ -17,11 +17,6 @@ from trinity.store.causes import Cause
 R = TypeVar("R", bound=msgspec.Struct)
 
 
-def is_one(event: Event) -> bool:
-    """Tell whether an event comes from AppSync and not from API Gateway."""
-    return "info" in event
-
-
 def read(event: Event, kind: type[R]) -> R:
     """Return the request that the arguments of a field make.
 

@@ -4,7 +4,6 @@ Nothing that is logged may be a secret or tell who somebody is: users appear as 
 """
 
 import functools
-import hashlib
 import os
 import re
 import sys
@@ -185,4 +184,6 @@ def _second(second: int) -> str:
 @functools.lru_cache(maxsize=4096)
 def pseudonym(user: str) -> str:
     """Return what a user is called in logs: the same user has the same name, and no more."""
+    import hashlib
+
     return hashlib.blake2s(user.encode(), digest_size=6).hexdigest()

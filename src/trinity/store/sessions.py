@@ -5,7 +5,6 @@ nothing else. The family name itself is 80 bits of chance that only its owner ha
 of a known family with another secret is an old one that came back: the family ends.
 """
 
-import hashlib
 from typing import NamedTuple
 
 from trinity.domain import errors
@@ -194,4 +193,6 @@ def _parse(token: str) -> tuple[UserId, Key, str]:
 
 def _hash(secret: str) -> str:
     # The secret has 256 bits of chance: a plain fast hash leaves nothing to guess.
+    import hashlib
+
     return hashlib.sha256(secret.encode()).hexdigest()

@@ -17,7 +17,7 @@ from trinity.infrastructure.aws.credentials import Credentials, CredentialSource
 from trinity.infrastructure.aws.http import Connection, Endpoint, Response
 from trinity.infrastructure.aws.retry import Budget, Limits
 from trinity.infrastructure.aws.sigv4 import Signer
-from trinity.infrastructure.system.stream import StreamPool, TransportError
+from trinity.infrastructure.system.stream import StreamPool, TransportError, tls_context
 from trinity.ports import Unavailable
 
 T = TypeVar("T")
@@ -155,6 +155,8 @@ class Client:
         self._pool = StreamPool(lambda seconds: Connection(at, seconds=seconds, clock=clock))
         self._signer = Signer(service=service.signing_name, region=region)
         self._skew = 0.0
+        if self._endpoint.tls:
+            tls_context()  # while the function starts, rather than while somebody waits
 
     def budget(self) -> Budget:
         """Return what one call may spend, to share it between several."""

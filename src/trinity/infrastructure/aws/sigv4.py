@@ -4,8 +4,6 @@ Source: "Signature Version 4 signing process" in the AWS IAM user guide. The res
 byte for byte with botocore's in tests/contract/test_aws_client.py.
 """
 
-import hashlib
-import hmac
 import time
 from collections.abc import Mapping
 
@@ -49,6 +47,8 @@ class Signer:
             body: of the request.
             now: seconds since 1970.
         """
+        import hashlib  # it loads OpenSSL, as TLS does: not before there is something to say
+
         moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
         date = moment[:8]
         signed = {**headers, "x-amz-date": moment}
@@ -87,4 +87,6 @@ class Signer:
 
 
 def _hmac(key: bytes, text: str) -> bytes:
+    import hmac
+
     return hmac.digest(key, text.encode(), "sha256")

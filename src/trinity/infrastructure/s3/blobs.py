@@ -3,7 +3,6 @@
 Sources: PutObject and GetObject in the Amazon S3 API reference.
 """
 
-import hashlib
 import re
 
 from trinity.domain.ids import BlobId
@@ -31,6 +30,8 @@ class S3Blobs:
         S3 compares the content with the hash that is signed along. An object that is there already
         is written again: a lifecycle rule counts from then.
         """
+        import hashlib
+
         blob_id = BlobId(hashlib.sha256(content).hexdigest())
         headers = {"content-type": content_type}
         self._bucket.send("PUT", _PREFIX + blob_id, headers=headers, body=content, idempotent=True)

@@ -5,7 +5,6 @@ Signing with KMS instead would keep them from being read at all, for a call, and
 the whole account, at every sign-in; and each rotation would make a key that costs money for good.
 """
 
-import hashlib
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -107,25 +106,3 @@ class AwsKeys:
 
 def _parse(text: str) -> list[_Key]:
     return msgspec.json.decode(text, type=_Keys).keys if text else []
-
-
-class AwsSecrets:
-    """See `Secrets`.
-
-    Args:
-        secret: any text that nobody can guess, such as AWS generates.
-    """
-
-    def __init__(self, secret: Secret) -> None:
-        self._secret = secret
-
-    def cursor_key(self) -> bytes:
-        """See `Secrets.cursor_key`.
-
-        Raises:
-            Unavailable: the secret has no value yet, or it cannot be read.
-        """
-        text = self._secret.current().text
-        if not text:
-            raise Unavailable("the secret that cursors are signed with has no value yet")
-        return hashlib.blake2b(text.encode(), digest_size=32).digest()

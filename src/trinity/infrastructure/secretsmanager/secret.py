@@ -3,7 +3,6 @@
 Sources: GetSecretValue and PutSecretValue in the AWS Secrets Manager API reference.
 """
 
-import hashlib
 import threading
 import time
 from collections.abc import Callable
@@ -84,6 +83,8 @@ class Secret:
         The id of the new version follows from that of the old one, and a version that exists
         cannot have another value: of two who replace the same version at once, one fails.
         """
+        import hashlib
+
         token = hashlib.sha256(old.id.encode()).hexdigest()
         request = {"SecretId": self._name, "SecretString": text, "ClientRequestToken": token}
         try:

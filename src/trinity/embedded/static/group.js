@@ -25,13 +25,13 @@ export class Group {
 
   draw() {
     const { room, present } = this.page;
-    this.count.textContent = plural(present.length, 'person', 'people');
     const votes = room.secret ? 'Votes are secret.' : 'The ranking is open to all at any time.';
     const stop = room.stopAt === 'first' ? 'The room stops at the first match.' : room.stopAt === 'never' ? 'The room goes on after matches.' : `The room stops after ${plural(room.stopAt, 'match', 'matches')}.`;
     this.rule.textContent = `${ruleText(room.rule)}. ${stop} ${votes}`;
-    this.bars = new Map();
+    this.lines = new Map();
     this.people.replaceChildren(...present.map((member) => this.line(member)));
     this.drawProgress();
+    this.drawOnline();
     this.host.hidden = !this.isHost;
     // Built once for each state of the room, so that nothing is lost while the host types.
     const version = `${this.isHost} ${room.state === 'open'} ${JSON.stringify(room.rule)} ${room.name}`;
@@ -48,10 +48,12 @@ export class Group {
     const mine = member.userId === page.me;
     const bar = el('span', { class: 'track' });
     const seen = el('span', { class: 'hint' });
-    this.bars.set(member.userId, { bar, seen });
-    return el('li', {}, avatar(member, this.indexOf(member.userId)),
+    const face = avatar(member, this.indexOf(member.userId));
+    const here = el('span', { class: 'unseen', text: 'here now' });
+    this.lines.set(member.userId, { bar, seen, face, here });
+    return el('li', {}, face,
       el('span', { class: 'grow' },
-        el('span', { class: 'who' }, el('strong', { class: 'clip', text: member.name, dir: 'auto' }),
+        el('span', { class: 'who' }, el('strong', { class: 'clip', text: member.name, dir: 'auto' }), here,
           mine && el('span', { class: 'tag', text: 'you' }), member.role === 'host' && el('span', { class: 'tag', text: 'host' })),
         bar),
       seen,
@@ -63,20 +65,33 @@ export class Group {
   drawProgress() {
     const { room } = this.page;
     for (const member of this.page.present) {
-      const parts = this.bars?.get(member.userId);
+      const parts = this.lines?.get(member.userId);
       const done = this.page.progressOf(member);
       parts?.bar.style.setProperty('--share', done / room.deckSize);
       if (parts) parts.seen.textContent = `${done}/${room.deckSize}`;
     }
   }
 
+  /** Who is looking at the room just now: a dot, and words for those who do not see it. */
+  drawOnline() {
+    const { online, present } = this.page;
+    const away = present.filter((member) => !online.has(member.userId)).length;
+    const here = present.length - away;
+    this.count.textContent = plural(present.length, 'person', 'people') + (away && here ? `, ${here} here now` : '');
+    this.lines?.forEach(({ face, here: words }, userId) => {
+      face.classList.toggle('here', online.has(userId));
+      words.hidden = !online.has(userId);
+    });
+  }
+
   /** The faces above the cards, each in a ring of its progress. */
   faces() {
-    const { room, present } = this.page;
+    const { room, present, online } = this.page;
     const shown = present.slice(0, 6);
     const done = (member) => this.page.progressOf(member);
-    return el('div', { class: 'faces', role: 'img', 'aria-label': present.map((member) => `${member.name}: ${done(member)} of ${room.deckSize}`).join(', ') },
-      shown.map((member) => avatar(member, this.indexOf(member.userId), done(member) / room.deckSize)),
+    const here = (member) => (online.has(member.userId) ? ', here now' : '');
+    return el('div', { class: 'faces', role: 'img', 'aria-label': present.map((member) => `${member.name}: ${done(member)} of ${room.deckSize}${here(member)}`).join('; ') },
+      shown.map((member) => avatar(member, this.indexOf(member.userId), done(member) / room.deckSize, online.has(member.userId))),
       present.length > shown.length && el('span', { class: 'hint', text: `+${present.length - shown.length}` }));
   }
 

@@ -1,8 +1,9 @@
 // A room: its deck, its group, its results, and what happens in it while it is open on the screen.
 
-import { Problem, api, me } from './api.js';
+import { Problem, api, me, session } from './api.js';
 import { card, draggable } from './card.js';
 import { Group } from './group.js';
+import { Live } from './live.js';
 import { celebrate } from './match.js';
 import { drawResults } from './results.js';
 import { announce, button, calm, copy, el, icon, logo, plural, setOffline, toast } from './ui.js';
@@ -10,9 +11,12 @@ import { VoteQueue } from './votes.js';
 
 const AHEAD = 10; // cards asked for at once
 const LOW = 5; // cards left when more are asked for
+const PAGE = 500; // events read at once
 const POLL_MS = 1500;
-const POLL_HIDDEN_MS = 20_000;
+const POLL_LIVE_MS = 20_000; // or when nobody looks: to be seen as here, and to miss nothing
 const POLL_FAILING_MS = 15_000;
+const ASLEEP_MS = 5 * 60_000; // whoever has not looked for so long is not here
+const REDRAW_MS = 1000;
 
 const KEYS = { ArrowLeft: 'no', ArrowRight: 'yes', ArrowUp: 'super', ArrowDown: 'veto', Backspace: 'undo', u: 'undo' };
 const AWAY = { no: [-1.4, 0.1], yes: [1.4, 0.1], super: [0, -1.3], veto: [0, 1.3] };
@@ -22,8 +26,10 @@ const SAID = { no: 'No', yes: 'Yes', super: 'Super', veto: 'Veto' };
 export async function openRoom(room, go) {
   const page = new RoomPage(room, go);
   await page.begin();
-  return { view: page.view, stop: () => page.stop() };
+  return { view: page.view, stop: () => page.close() };
 }
+
+const onlineIn = (room) => new Set(room.members.filter((member) => member.online).map((member) => member.userId));
 
 class RoomPage {
   constructor(room, go) {
@@ -39,6 +45,9 @@ class RoomPage {
     this.exhausted = false;
     this.acts = 0; // votes and undos of this visit
     this.failures = 0;
+    this.taking = Promise.resolve();
+    this.online = onlineIn(room);
+    this.hiddenSince = Date.now();
     this.votes = new VoteQueue(this.me, room.id, {
       accepted: (matches) => this.matched(matches),
       refused: (problem, count) => this.refused(problem, count),
@@ -62,14 +71,31 @@ class RoomPage {
     await this.fill().catch(() => {});
     this.select(this.open ? 'swipe' : 'results');
     addEventListener('keydown', (event) => this.key(event), { signal: this.stopped.signal });
-    document.addEventListener('visibilitychange', () => this.wake?.(), { signal: this.stopped.signal });
-    addEventListener('online', () => this.wake?.(), { signal: this.stopped.signal });
+    const { signal } = this.stopped;
+    document.addEventListener('visibilitychange', () => { this.hiddenSince = Date.now(); this.look(); }, { signal });
+    addEventListener('online', () => this.look(), { signal });
+    addEventListener('pagehide', () => this.stepAway(), { signal });
+    addEventListener('pageshow', () => this.look(), { signal });
+    this.live = new Live(this.room.id, {
+      up: () => this.look(), // something may have happened before it was
+      event: (event) => this.heard(event),
+      online: (ids) => this.showOnline(ids),
+    });
     this.poll();
+  }
+
+  /** Leave the screen, and stay a member. */
+  close() {
+    if (this.stopped.signal.aborted) return;
+    this.stepAway();
+    this.stop();
   }
 
   stop() {
     this.stopped.abort();
-    this.wake?.();
+    this.live?.stop();
+    clearTimeout(this.redrawing);
+    this.look();
     this.votes.stop();
     setOffline('');
     document.querySelector('dialog.match')?.close();
@@ -343,11 +369,11 @@ class RoomPage {
 
   /** Read the log to its end; what is in it has happened before we came. */
   async catchUp() {
-    this.cursor = '0';
+    this.cursor = 0;
     for (;;) {
-      const { items, cursor } = await api('GET', `${this.path}/events?limit=500&after=${this.cursor}`);
-      this.cursor = cursor;
-      if (items.length < 500) return;
+      const { items, cursor, online } = await api('GET', `${this.path}/events?limit=${PAGE}&after=${this.cursor}`);
+      this.cursor = Number(cursor);
+      if (items.length < PAGE) return this.showOnline(online);
     }
   }
 
@@ -357,14 +383,16 @@ class RoomPage {
       await this.pause();
       if (signal.aborted) return;
       try {
-        const { items, cursor } = await api('GET', `${this.path}/events?after=${this.cursor}`, undefined, { signal });
-        this.cursor = cursor;
+        this.unrest = false;
+        const { items, online } = await api('GET', `${this.path}/events?limit=${PAGE}&after=${this.cursor}`, undefined, { signal });
         if (this.failures) {
           this.failures = 0;
           this.votes.flush();
           this.showWaiting(this.votes.size, false);
         }
-        await this.happened(items);
+        if (items.length === PAGE) this.look(); // there is more
+        this.showOnline(online);
+        await this.take(items);
       } catch (problem) {
         if (signal.aborted) return;
         if (!(problem instanceof Problem)) throw problem;
@@ -379,19 +407,42 @@ class RoomPage {
   /** Wait until it is time to look again, or until something wakes us. */
   pause() {
     const failing = this.failures ? Math.min(POLL_FAILING_MS, POLL_MS * 2 ** this.failures) : POLL_MS;
-    const wait = document.hidden ? Math.max(POLL_HIDDEN_MS, failing) : failing;
+    const patient = document.hidden || (this.live.isUp && !this.failures);
+    const asleep = document.hidden && Date.now() - this.hiddenSince > ASLEEP_MS;
+    if (asleep) this.live.rest();
     return new Promise((resolve) => {
-      const timer = setTimeout(resolve, wait);
+      const timer = !asleep && setTimeout(resolve, patient ? Math.max(POLL_LIVE_MS, failing) : failing);
       this.wake = () => { clearTimeout(timer); resolve(); };
+      if (this.unrest) this.wake();
     });
   }
 
+  /** Read the log now, or once more if that is being done. */
+  look() {
+    this.unrest = true;
+    this.wake?.();
+  }
+
+  /** An event came by itself. Whichever number it skips is in the log. */
+  heard(event) {
+    if (Number(event.cursor) === this.cursor + 1) this.take([event]).catch(() => this.look());
+    else if (Number(event.cursor) > this.cursor) this.look();
+  }
+
+  /** Take in events, each once and in order, whichever way they came. */
+  take(events) {
+    const fresh = events.filter((event) => Number(event.cursor) > this.cursor);
+    if (fresh.length) this.cursor = Number(fresh.at(-1).cursor);
+    this.taking = this.taking.catch(() => {}).then(() => this.happened(fresh));
+    return this.taking;
+  }
+
   async happened(events) {
+    if (this.stopped.signal.aborted) return;
     const names = new Map(this.room.members.map((member) => [member.userId, member.name]));
-    let look = false;
     for (const { type, actorId, data } of events) {
       if (type === 'progress') this.progressed(data.progress);
-      else look = true;
+      else this.stale = true;
       if (type === 'memberJoined' && data.userId !== this.me) toast(`${data.name} is here.`);
       if (type === 'memberLeft' && data.userId !== this.me) {
         toast(`${names.get(data.userId) ?? 'Somebody'} ${data.removed ? 'was removed' : 'left'}.`);
@@ -400,11 +451,17 @@ class RoomPage {
       if (type === 'roomUpdated' && data.rule && this.room.hostId !== this.me) toast('The host changed the rule.');
       if (type === 'roomUpdated' && data.eased) toast('The rule was eased: fewer of you have to agree now.');
     }
-    if (look) await this.refreshRoom();
+    if (this.stale) await this.refreshRoom();
     const matches = events.filter((event) => event.type === 'matchFound').map((event) => event.data);
     if (matches.length) this.matched(matches, { looked: true });
-    if (events.length && this.selected === 'results') drawResults(this);
-    else if (this.view.dataset.stage === 'note' && events.length) {
+    if (events.length) this.redrawing ??= setTimeout(() => this.redraw(), REDRAW_MS);
+  }
+
+  /** Ask anew for what others' votes may have changed: now and then, however fast they swipe. */
+  redraw() {
+    this.redrawing = null;
+    if (this.selected === 'results') drawResults(this);
+    else if (this.view.dataset.stage === 'note') {
       this.exhausted = false; // a veto that was taken back brings a card back
       this.fillOrExplain();
     }
@@ -418,7 +475,14 @@ class RoomPage {
 
   async refreshRoom() {
     const wasOpen = this.open;
-    this.room = await api('GET', this.path, undefined, { signal: this.stopped.signal });
+    this.stale = false;
+    try {
+      this.room = await api('GET', this.path, undefined, { signal: this.stopped.signal });
+    } catch (problem) {
+      this.stale = true;
+      throw problem;
+    }
+    this.online = onlineIn(this.room);
     if (this.lobby && this.others.length) this.lobby = false;
     if (!wasOpen && this.open) this.exhausted = false;
     this.drawRoom();
@@ -438,6 +502,18 @@ class RoomPage {
   }
 
   // ---- people
+
+  showOnline(ids) {
+    const online = new Set(ids);
+    if (online.size === this.online.size && ids.every((id) => this.online.has(id))) return;
+    this.online = online;
+    this.group.drawOnline();
+    this.drawProgress();
+  }
+
+  stepAway() {
+    if (session()) api('POST', `${this.path}/away`, undefined, { keepalive: true }).catch(() => {}); // it ends by itself
+  }
 
   get link() { return this.room.joinUrl; }
 

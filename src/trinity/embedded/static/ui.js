@@ -165,9 +165,9 @@ export function initials(name) {
   return (first(words[0]) + (words.length > 1 ? first(words.at(-1)) : '')).toLocaleUpperCase();
 }
 
-export function avatar(member, index, share) {
+export function avatar(member, index, share, online = false) {
   return el('span', {
-    class: `avatar ${LIGHTS[index % LIGHTS.length]}`, title: member.name, 'aria-hidden': 'true',
+    class: `avatar ${LIGHTS[index % LIGHTS.length]}${online ? ' here' : ''}`, title: member.name, 'aria-hidden': 'true',
     vars: share === undefined ? {} : { '--share': share },
   }, el('span', { text: initials(member.name) }));
 }

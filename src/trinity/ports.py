@@ -5,7 +5,7 @@ same contract suite (tests/contract), and no two adapters may differ in a way th
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -13,6 +13,7 @@ from trinity.domain.ids import BlobId, Millis, RoomId, TitleId, UserId
 
 if TYPE_CHECKING:
     from trinity.domain.domain_events import DomainEvent
+    from trinity.domain.notices import Content, Notice
     from trinity.domain.titles import Genre, Title, TitleFilter
 
 # ---------------------------------------------------------------------------------------- Table
@@ -173,7 +174,14 @@ class Unavailable(Exception):
     """A dependency did not answer within its time and attempts; the write may have happened.
 
     The caller may safely repeat the whole operation later: every operation is built so.
+
+    Attributes:
+        after_s: seconds that trying again before makes no sense, 0 if nobody knows.
     """
+
+    def __init__(self, message: str = "", *, after_s: float = 0.0) -> None:
+        super().__init__(message)
+        self.after_s = after_s
 
 
 class Table(Protocol):
@@ -520,6 +528,59 @@ class Mailer(Protocol):
         ...
 
 
+class EndpointGone(Refused):
+    """There is no such endpoint any more: it will not take any other message either."""
+
+
+E = TypeVar("E", contravariant=True)
+
+
+class Notifier(Protocol[E]):
+    """Carries notices over one channel; `E` is what that channel sends to."""
+
+    def send(self, to: E, content: "Content") -> None:
+        """Hand one notice over. The same again has the same id, so that receivers can tell.
+
+        Raises:
+            EndpointGone, Refused: see there.
+            Unavailable: it was not taken now, or that cannot be known; sending it again is all
+                right.
+        """
+        ...
+
+
+class Topic(Protocol):
+    """Takes notices to the queues of their channels."""
+
+    def publish(self, notices: "Sequence[Notice]") -> None:
+        """Hand notices over. What was handed over is not lost; it may come twice, in any order.
+
+        Raises:
+            Unavailable: not all were taken; publishing all of them again is safe.
+        """
+        ...
+
+
+class PushKey(NamedTuple):
+    """A pair of keys of the curve P-256, base64url.
+
+    Attributes:
+        public: the uncompressed point.
+        private: the number.
+    """
+
+    public: str
+    private: str
+
+
+class PushKeys(Protocol):
+    """By which push services know us (VAPID, RFC 8292)."""
+
+    def current(self) -> PushKey:
+        """Return the keys. Browsers subscribe to the public one, and to no other later."""
+        ...
+
+
 class SigningKey(Protocol):
     """An RSA key that signs access tokens (RS256)."""
 
@@ -564,7 +625,7 @@ class Secrets(Protocol):
     """Keys that nobody outside knows."""
 
     def cursor_key(self) -> bytes:
-        """Return the 32 bytes that cursors of lists are signed with."""
+        """Return the 32 bytes that cursors of lists, and links that mails hold, are signed with."""
         ...
 
 

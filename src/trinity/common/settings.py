@@ -125,6 +125,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Literal["on", "off"],
         Meta(description="On AWS: `on` hands mails to SES, which knows `TRINITY_MAIL_FROM`."),
     ] = "off"
+    local_endpoints: Annotated[
+        Literal["on", "off"],
+        Meta(
+            description="`on` lets webhooks and push services be on this machine, also without TLS,"
+            " for tests."
+        ),
+    ] = "off"
     table_name: Annotated[
         str,
         Meta(
@@ -149,6 +156,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         str,
         Meta(description="On AWS: the EventBridge bus. Empty: straight into the queues."),
     ] = ""
+    topic_arn: Annotated[
+        str,
+        Meta(
+            description="On AWS: the ARN of the SNS topic that takes notices to the queues of their"
+            " channels. Empty: the queues in `TRINITY_DATA`."
+        ),
+    ] = ""
     queue_prefix: Annotated[
         str,
         Meta(
@@ -169,6 +183,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Meta(
             description="On AWS: name or ARN of the secret, any long text, that cursors of lists"
             " are signed with. Empty: a file in `TRINITY_DATA`."
+        ),
+    ] = ""
+    push_secret: Annotated[
+        str,
+        Meta(
+            description="On AWS: name or ARN of the secret, any long text, that the key for Web"
+            " Push is made of. Empty: a file in `TRINITY_DATA`."
         ),
     ] = ""
     tmdb_secret: Annotated[
@@ -206,6 +227,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """Whom mails come from."""
         host = self.home.partition("://")[2].partition("/")[0].rpartition("@")[2]
         return self.mail_from or f"Trinity <trinity@{host.partition(':')[0]}>"
+
+    @property
+    def push_contact(self) -> str:
+        """Where operators of push services may turn to (RFC 8292, 2.1)."""
+        return f"mailto:{self.sender.rpartition('<')[2].rstrip('>')}"
 
     def at_port(self, port: int) -> "Settings":
         """Return the same settings with the port that was really taken."""

@@ -75,15 +75,28 @@ class FileSecrets:
     """
 
     def __init__(self, folder: Path) -> None:
-        path = folder / "cursor.key"
-        with _locked(folder):
-            if not path.exists():
-                atomic.write(path, os.urandom(32), mode=0o600)
-        self._cursor_key = path.read_bytes()
+        self._cursor_key = _random(folder, "cursor.key")
 
     def cursor_key(self) -> bytes:
         """See `Secrets.cursor_key`."""
         return self._cursor_key
+
+
+def push_seed(folder: Path) -> bytes:
+    """Return what the key is derived from by which push services know us.
+
+    Browsers subscribe to that key: with another one all of them would have to do so anew.
+    """
+    return _random(folder, "push.key")
+
+
+def _random(folder: Path, name: str) -> bytes:
+    """Return 32 bytes of chance, the same each time."""
+    path = folder / name
+    with _locked(folder):
+        if not path.exists():
+            atomic.write(path, os.urandom(32), mode=0o600)
+    return path.read_bytes()
 
 
 class _locked:

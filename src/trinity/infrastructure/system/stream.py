@@ -70,8 +70,17 @@ class Stream:
         tls: bool,
         seconds: float,
         clock: Callable[[], float] = time.monotonic,
+        address: str = "",
     ) -> None:
         """Connect.
+
+        Args:
+            host: name or address; certificates are held to it.
+            port: of TCP.
+            tls: encrypt.
+            seconds: to connect within.
+            clock: seconds of a steady clock.
+            address: of the host, if it was looked up already.
 
         Raises:
             TransportError: it could not be done in time.
@@ -87,8 +96,8 @@ class Stream:
         self.reusable = False
         try:
             # As bytes, or the codec for names beyond ASCII would be loaded.
-            address: Any = (host.encode("ascii"), port)
-            raw = socket.create_connection(address, timeout=seconds)
+            peer: Any = ((address or host).encode("ascii"), port)
+            raw = socket.create_connection(peer, timeout=seconds)
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             # The handshake has the same time-out: it is part of connecting.
             self._socket = _wrap(raw, host) if tls else raw

@@ -1,0 +1,1 @@
+"""Adapters of `Notifier`: e-mail, Web Push, webhooks."""

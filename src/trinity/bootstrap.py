@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from math import ceil
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from msgspec import Struct
@@ -22,9 +23,11 @@ from trinity.store.causes import Cause
 
 if TYPE_CHECKING:
     from trinity.common.rate_limits import RateLimits
+    from trinity.domain.notices import Browser, Webhook
     from trinity.infrastructure.aws.account import Account
     from trinity.infrastructure.filesystem.blobs import FileBlobs
     from trinity.infrastructure.memory.broadcast import Broadcast
+    from trinity.infrastructure.notifiers.outbound import Outbound
     from trinity.infrastructure.secretsmanager.secret import Secret
     from trinity.infrastructure.sqlite.queues import SqliteQueues
     from trinity.infrastructure.sqlite.store import SqliteStore
@@ -37,10 +40,13 @@ if TYPE_CHECKING:
         Clock,
         Ids,
         Mailer,
+        Notifier,
+        PushKeys,
         Queues,
         Secrets,
         SigningKeys,
         Table,
+        Topic,
     )
 
 _FIRST_WAIT_S = 5.0
@@ -163,6 +169,23 @@ class Services:
         return self._once("bus", build)
 
     @property
+    def topic(self) -> "Topic":
+        """See `Topic`."""
+
+        def build() -> "Topic":
+            if self.settings.topic_arn:
+                from trinity.infrastructure.aws.client import SNS
+                from trinity.infrastructure.messaging.sns import SnsTopic
+
+                return SnsTopic(self._account.client(SNS), self.settings.topic_arn)
+            from trinity.infrastructure.sqlite.topic import SqliteTopic
+            from trinity.topology import QUEUES
+
+            return SqliteTopic(self.store_queues, QUEUES)
+
+        return self._once("topic", build)
+
+    @property
     def cache(self) -> "Cache":
         """See `Cache`."""
 
@@ -274,6 +297,53 @@ class Services:
         return self._once("mailer", build)
 
     @property
+    def email(self) -> "Notifier[str]":
+        """See `Notifier`: e-mail."""
+        from trinity.infrastructure.notifiers.mail import EmailNotifier
+
+        return self._once("email", lambda: EmailNotifier(self.mailer))
+
+    @property
+    def push(self) -> "Notifier[Browser]":
+        """See `Notifier`: Web Push."""
+        from trinity.infrastructure.notifiers.web_push import PushNotifier
+
+        def build() -> PushNotifier:
+            contact = self.settings.push_contact
+            return PushNotifier(self.push_keys, contact, self._outbound, self.clock)
+
+        return self._once("push", build)
+
+    @property
+    def webhook(self) -> "Notifier[Webhook]":
+        """See `Notifier`: webhooks."""
+        from trinity.infrastructure.notifiers.webhook import WebhookNotifier
+
+        return self._once("webhook", lambda: WebhookNotifier(self._outbound, self.clock))
+
+    @property
+    def _outbound(self) -> "Outbound":
+        from trinity.infrastructure.notifiers.outbound import Outbound
+
+        local = self.settings.local_endpoints == "on"
+        return self._once("outbound", lambda: Outbound(local=local))
+
+    @property
+    def push_keys(self) -> "PushKeys":
+        """See `PushKeys`."""
+        from trinity.infrastructure.system.p256 import DerivedKeys
+
+        def build() -> "PushKeys":
+            if self.settings.push_secret:
+                secret = self._secret(self.settings.push_secret)
+                return DerivedKeys(lambda: secret.current().text.encode())
+            from trinity.infrastructure.filesystem.keys import push_seed
+
+            return DerivedKeys(lambda: push_seed(self.settings.folder / "keys"))
+
+        return self._once("push_keys", build)
+
+    @property
     def keys(self) -> "SigningKeys":
         """See `SigningKeys`."""
 
@@ -353,7 +423,9 @@ class _Front(Protocol):
     def cause(self, event: Event, /) -> Cause | None: ...
 
 
-_NO_PORTS = frozenset(("request", "caller", "origin", "changes", "event", "events", "at", "return"))
+_NO_PORTS = frozenset(
+    ("request", "caller", "origin", "changes", "event", "events", "notice", "at", "return")
+)
 
 
 class _Function:
@@ -520,16 +592,18 @@ class Consumer(_Function):
 class Worker(_Function):
     """A Lambda function that works off a queue.
 
-    Its use case takes `event`, and is called for each message, or `events`, and is called once for
-    all of them; everything else that it names is a port. What a single event leads to bears the
-    cause of that event. A message whose call fails comes again, later each time, and in the end it
-    lies in the dead-letter queue:
+    Its use case takes `event` or `notice`, and is called for each message, or `events`, and is
+    called once for all of them; everything else that it names is a port. What a single event leads
+    to bears the cause of that event. A message whose call fails comes again, later each time, and
+    in the end it lies in the dead-letter queue:
     https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
     """
 
     def __init__(self, use_case: Callable[..., None]) -> None:
         super().__init__(use_case)
-        self._at_once = "events" in use_case.__annotations__
+        takes = use_case.__annotations__
+        self._at_once = "events" in takes
+        self._takes_notice = "notice" in takes
 
     def connect(self) -> None:
         """See `_Function.connect`."""
@@ -544,44 +618,58 @@ class Worker(_Function):
             self.connect()
         records = event["Records"]
         batches = [records] if self._at_once else [[record] for record in records]
-        failed = [record for batch in batches if not self._done(batch, context) for record in batch]
-        for record in failed:
-            self._put_off(record)
+        failed: list[dict[str, Any]] = []
+        for batch in batches:
+            error = self._failure(batch, context)
+            if error is not None:
+                failed += batch
+                for record in batch:
+                    self._put_off(record, error)
         return {"batchItemFailures": [{"itemIdentifier": r["messageId"]} for r in failed]}
 
-    def _done(self, records: list[dict[str, Any]], context: object) -> bool:
-        """Do the work of some messages; tell whether that went well."""
+    def _failure(self, records: list[dict[str, Any]], context: object) -> Exception | None:
+        """Do the work of some messages; return what went wrong."""
         from trinity.common import messages
 
         began = time.perf_counter_ns()
         told: dict[str, Any] = {"messages": [record["messageId"] for record in records]}
         error: Exception | None = None
         try:
-            events = [messages.domain_event(record["body"]) for record in records]
+            cause: Cause | None = None
+            given: dict[str, Any] = {}
             if self._at_once:
-                self.use_case(events=events, **_because_of(None, self._ports or {}))
+                given["events"] = [messages.domain_event(record["body"]) for record in records]
+            elif self._takes_notice:
+                given["notice"] = messages.notice(records[0]["body"])
+                cause = causes.of_event(given["notice"])
             else:
-                cause = causes.of_event(events[0])
-                if cause is not None:
-                    told["correlation_id"] = cause.request_id
-                self.use_case(event=events[0], **_because_of(cause, self._ports or {}))
+                given["event"] = messages.domain_event(records[0]["body"])
+                cause = causes.of_event(given["event"])
+            if cause is not None:
+                told["correlation_id"] = cause.request_id
+            self.use_case(**given, **_because_of(cause, self._ports or {}))
         except Exception as failure:  # noqa: BLE001  (it is this message's alone, and comes again)
             error = failure
         self._report(began, context, "ok", error, **told)
-        return error is None
+        return error
 
-    def _put_off(self, record: dict[str, Any]) -> None:
-        """Let a message come again after a while that grows with each failure."""
+    def _put_off(self, record: dict[str, Any], error: Exception) -> None:
+        """Let a message come again after a while that grows with each failure.
+
+        It is as long at least as the other side has asked for.
+        """
         from trinity.common.resilience import chance, full_jitter
 
         attempt = int(record["attributes"]["ApproximateReceiveCount"]) - 1
         delay_s = full_jitter(attempt, base=_FIRST_WAIT_S, cap=_LONGEST_WAIT_S, chance=chance)
+        if isinstance(error, Unavailable):
+            delay_s = max(delay_s, error.after_s)
         name = record["eventSourceARN"].rpartition(":")[2]
         try:
             queue = name.removeprefix(services().settings.queue_prefix)
-            self._queues.retry_later(queue, record["receiptHandle"], delay_s=round(delay_s))
-        except Exception as error:  # noqa: BLE001  (then it comes again after the visibility time)
-            self._log.exception("could not put a message off", error, operation=self.name)
+            self._queues.retry_later(queue, record["receiptHandle"], delay_s=ceil(delay_s))
+        except Exception as fault:  # noqa: BLE001  (then it comes again after the visibility time)
+            self._log.exception("could not put a message off", fault, operation=self.name)
 
 
 def _because_of(cause: Cause | None, ports: Mapping[str, Any]) -> dict[str, Any]:

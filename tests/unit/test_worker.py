@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.fakes import NOON, World
@@ -14,10 +15,11 @@ from trinity.common.settings import Settings
 from trinity.common.telemetry import Log, Reporter, Units
 from trinity.domain.domain_events import DomainEvent, MemberLeft, UnknownEvent
 from trinity.domain.ids import RoomId, UserId
+from trinity.domain.notices import Notice
 from trinity.embedded.queues import sqs_event
 from trinity.infrastructure.sqlite.bus import SqliteBus
 from trinity.infrastructure.sqlite.queues import SqliteQueues
-from trinity.ports import Ids, Unavailable
+from trinity.ports import Ids, Key, Table, Unavailable
 from trinity.topology import Queue
 
 QUEUE = Queue("notify", events=("MemberLeft",), receives=20)
@@ -171,3 +173,42 @@ def test_on_aws_the_name_of_a_queue_in_an_event_has_a_prefix(office: Office) -> 
     taken = sqs_event("trinity-prod-notify", office.queues.receive("notify"))
     bootstrap.worker(fail)(taken, None)
     assert office.queues.hidden_for_s("notify") <= 5
+
+
+def test_a_use_case_of_notices_is_given_the_notice_and_bears_its_cause(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = Notice(
+        event_id="e1",
+        kind="invited",
+        channel="email",
+        room_id=RoomId("r1"),
+        at=NOON,
+        correlation_id="request-1",
+    )
+    seen: list[Any] = []
+
+    def deliver(notice: Notice, table: Table) -> None:
+        seen.append(notice)
+        table.put({"PK": "X#1", "SK": "X"})
+
+    office.table = office.world.table
+    office.queues.send("notify", [msgspec.json.encode(made).decode()])
+    assert office.work(deliver) == {"batchItemFailures": []}
+    assert seen == [made]
+    assert office.world.table.get(Key("X#1", "X"))["cause"] == "request-1"
+
+
+@pytest.mark.parametrize("after_s", [0.0, 90.5, 3600.0])
+def test_a_message_is_left_alone_for_as_long_as_was_asked_for(
+    office: Office, after_s: float
+) -> None:
+    def notify(event: DomainEvent) -> None:
+        raise Unavailable("busy", after_s=after_s)
+
+    office.bus.publish([left(1)])
+    office.work(notify)
+    office.world.clock.advance(round(after_s * 1000) - 1 if after_s else 0)
+    assert after_s == 0 or office.queues.receive("notify") == []
+    office.world.clock.advance(5_500)  # what chance may add to the first wait, and its rounding
+    assert len(office.queues.receive("notify")) == 1

@@ -29,6 +29,7 @@ from trinity.ports import (
 
 if TYPE_CHECKING:
     from trinity.domain.domain_events import DomainEvent
+    from trinity.domain.notices import Notice
 
 ATTRIBUTE: Final = "cause"
 
@@ -60,8 +61,8 @@ def of_request(request_id: str, headers: Mapping[str, str]) -> Cause | None:
     return Cause(request_id, sent) if request_id else None
 
 
-def of_event(event: "DomainEvent") -> Cause | None:
-    """Return what led to an event, None if it does not say."""
+def of_event(event: "DomainEvent | Notice") -> Cause | None:
+    """Return what led to an event or a notice, None if it does not say."""
     return Cause(event.correlation_id, event.traceparent) if event.correlation_id else None
 
 

@@ -70,6 +70,8 @@ def _surroundings(
         "realtime": {"TRINITY_APPSYNC_URL": edge.graphql.graphql_url},
         "mailer": {"TRINITY_SES": "on", "TRINITY_MAIL_FROM": stage.mail_from},
         "bus": {"TRINITY_BUS_NAME": data.bus.event_bus_name},
+        "topic": {"TRINITY_TOPIC_ARN": data.notices.topic_arn},
+        "push_keys": {"TRINITY_PUSH_SECRET": data.push.secret_arn},
         "queue": {"TRINITY_QUEUE_PREFIX": f"trinity-{stage.name}-"},
         "shared cache": {"TRINITY_REDIS_URL": network.url} if network else {},
     }
@@ -82,9 +84,11 @@ def _surroundings(
         "archive/*": _bucket_arn(data, "archive") + "/*",
         "signing": data.signing.secret_arn,
         "cursors": data.cursors.secret_arn,
+        "push": data.push.secret_arn,
         "bus": data.bus.event_bus_arn,
         "publishRoomEvent": f"{mutations}/publishRoomEvent",
         "publishPresence": f"{mutations}/publishPresence",
+        "notices": data.notices.topic_arn,
         "mail": data.format_arn(
             service="ses", resource="identity", resource_name=stage.mail_from.partition("@")[2]
         ),

@@ -131,6 +131,8 @@ _SETTINGS: Mapping[str, str] = {
     "TRINITY_BUS_NAME": "trinity",
     "TRINITY_QUEUE_PREFIX": "trinity-",
     "TRINITY_SES": "on",
+    "TRINITY_TOPIC_ARN": "trinity",
+    "TRINITY_PUSH_SECRET": "trinity",
 }
 """What tells a function that it runs on AWS. The values do not matter: they choose adapters."""
 

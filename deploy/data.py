@@ -8,6 +8,8 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_secretsmanager as secretsmanager
+from aws_cdk import aws_sns as sns
+from aws_cdk import aws_sns_subscriptions as subscriptions
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
@@ -27,8 +29,10 @@ class Data(Stack):
         table: the one table, with its stream.
         blobs, uploads, archive, web: buckets.
         access_logs: where S3 and CloudFront write down who asked for what.
-        signing, cursors: secrets: the keys of access tokens, and the one of cursors.
+        signing, cursors, push: secrets: the keys of access tokens, the one of cursors, and what the
+            keys for Web Push are made of.
         bus: takes domain events.
+        notices: the topic that takes notices to the queues of their channels.
         queues: by the names of the topology; dead-letter queues have `-dead` behind.
         stream_failures: where it is noted which changes a function could not cope with.
     """
@@ -72,6 +76,8 @@ class Data(Stack):
             bare = self.signing.node.default_child
             assert isinstance(bare, secretsmanager.CfnSecret)
             bare.add_property_deletion_override("GenerateSecretString")
+        self.push = self._secret("Push", "What the keys for Web Push are made of")
+        accept(self.push, "SMG4", "Every browser would have to subscribe anew.")
         accept(self.signing, "SMG4", "The schedule of rotate_keys does it, and keeps the last key.")
         accept(self.cursors, "SMG4", "A cursor is good for a day and gives nobody any rights.")
         self.bus = events.EventBus(self, "Bus", event_bus_name=f"trinity-{stage.name}")
@@ -81,6 +87,8 @@ class Data(Stack):
             event_pattern=events.EventPattern(source=["trinity"]),
             retention=Duration.days(30),
         )
+        self.notices = self._make_topic()
+        self._let_events_in()
         CfnOutput(self, "WebBucket", value=self.web.bucket_name)
         if primary:
             self._trail()
@@ -116,6 +124,7 @@ class Data(Stack):
                         "kms:ViaService": [
                             f"dynamodb.{self.region}.amazonaws.com",
                             f"secretsmanager.{self.region}.amazonaws.com",
+                            f"sns.{self.region}.amazonaws.com",
                         ],
                     }
                 },
@@ -197,6 +206,44 @@ class Data(Stack):
                 dead_letter_queue=sqs.DeadLetterQueue(queue=dead, max_receive_count=queue.receives),
             )
         return made
+
+    def _make_topic(self) -> sns.Topic:
+        """Return the topic, with a subscription of the queue of each channel."""
+        topic = sns.Topic(
+            self,
+            "Notices",
+            topic_name=f"trinity-{self.stage.name}-notices",
+            master_key=self.key,
+            enforce_ssl=True,
+        )
+        for queue in (f.queue for f in FUNCTIONS if f.queue is not None and f.queue.channel):
+            topic.add_subscription(
+                subscriptions.SqsSubscription(
+                    self.queues[queue.name],
+                    raw_message_delivery=True,
+                    filter_policy={
+                        "channel": sns.SubscriptionFilter.string_filter(allowlist=[queue.channel])
+                    },
+                    dead_letter_queue=self.queues[queue.dead_letters],
+                )
+            )
+        return topic
+
+    def _let_events_in(self) -> None:
+        """Let the rules of the bus put events into the queues that wait for some.
+
+        https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-resource-based.html#eb-sqs-permissions
+        """
+        for queue in (f.queue for f in FUNCTIONS if f.queue is not None and f.queue.events):
+            for name in (queue.name, queue.dead_letters):
+                self.queues[name].add_to_resource_policy(
+                    iam.PolicyStatement(
+                        principals=[iam.ServicePrincipal("events.amazonaws.com")],
+                        actions=["sqs:SendMessage"],
+                        resources=[self.queues[name].queue_arn],
+                        conditions={"StringEquals": {"aws:SourceAccount": self.account}},
+                    )
+                )
 
     def _queue(self, construct_id: str, name: str) -> sqs.Queue:
         """Return a queue for what went wrong."""

@@ -71,6 +71,9 @@ GRANTS: dict[tuple[str, str], tuple[Statement, ...]] = {
         Statement(("s3:ListBucket",), ("archive",)),
     ),
     ("archive", "write"): (Statement(("s3:PutObject", "s3:DeleteObject"), ("archive/*",)),),
+    ("push_keys", "read"): (Statement(("secretsmanager:GetSecretValue",), ("push",)),),
+    ("topic", "publish"): (Statement(("sns:Publish",), ("notices",)),),
+    ("internet", "send"): (),  # functions with it live in no network of ours
     ("bus", "publish"): (Statement(("events:PutEvents",), ("bus",)),),
 }
 

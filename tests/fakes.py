@@ -11,7 +11,7 @@ import itertools
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from trinity.common import streams
 from trinity.common.rate_limits import RateLimits
@@ -20,6 +20,7 @@ from trinity.common.settings import Settings
 from trinity.domain import codes
 from trinity.domain.domain_events import DomainEvent
 from trinity.domain.ids import BlobId, Millis, RoomId, TitleId, UserId
+from trinity.domain.notices import Content
 from trinity.domain.titles import Genre, Title, TitleFilter
 from trinity.domain.users import User
 from trinity.embedded.pumps import stream_event
@@ -37,6 +38,8 @@ from trinity.infrastructure.memory.cache import MemoryCache
 from trinity.infrastructure.sqlite.bus import SqliteBus
 from trinity.infrastructure.sqlite.queues import SqliteQueues
 from trinity.infrastructure.sqlite.store import SqliteStore
+from trinity.infrastructure.sqlite.topic import SqliteTopic
+from trinity.infrastructure.system.p256 import DerivedKeys
 from trinity.ports import Cache, Key, Mail, Table, TitlePage
 from trinity.store import users
 from trinity.store.causes import Cause, caused_by
@@ -177,6 +180,31 @@ class Outbox:
         self.mails.append(mail)
 
 
+class Told(NamedTuple):
+    """A notice that a notifier took."""
+
+    to: Any
+    content: Content
+
+
+class FakeNotifier:
+    """Keeps what it is given.
+
+    Attributes:
+        told: what it took.
+        failures: what it raises instead, in order, each for one notice.
+    """
+
+    def __init__(self) -> None:
+        self.told: list[Told] = []
+        self.failures: list[BaseException] = []
+
+    def send(self, to: Any, content: Content) -> None:
+        if self.failures:
+            raise self.failures.pop(0)
+        self.told.append(Told(to, content))
+
+
 class FakeKey:
     """Signs with a shared secret: what counts here is that nobody else can."""
 
@@ -206,7 +234,7 @@ class FakeKeys:
         return [{"kid": key.kid, "alg": "RS256"} for key in self._keys]
 
     def renew(self) -> None:
-        raise NotImplementedError
+        """None is due."""
 
 
 class FakeSecrets:
@@ -233,6 +261,9 @@ class World:
         self.catalogue = ListCatalogue()
         self.ids = FakeIds()
         self.mailer = Outbox()
+        self.topic = SqliteTopic(self.queues, QUEUES)
+        self.email, self.push, self.webhook = FakeNotifier(), FakeNotifier(), FakeNotifier()
+        self.push_keys = DerivedKeys(lambda: b"a well-known secret")
         self.keys = FakeKeys()
         self.secrets = FakeSecrets()
         self.limits = RateLimits(self.cache, enabled=False)
@@ -251,10 +282,19 @@ class World:
         return self.over(cache=MemoryCache(monotonic=self.clock.monotonic))
 
     def call(
-        self, use_case: Any, request: Any = None, by: str | None = None, origin: Origin = ORIGIN
+        self,
+        use_case: Any,
+        request: Any = None,
+        by: str | None = None,
+        origin: Origin = ORIGIN,
+        **message: Any,
     ) -> Any:
-        """Call a use case, as a request of its own, with the ports that it names."""
-        given = {"request": request, "origin": origin, "caller": Caller(UserId(by or ""), "s")}
+        """Call a use case, as a request of its own, with the ports that it names.
+
+        What works off a queue is given its message: `event=…` or `notice=…`.
+        """
+        caller = Caller(UserId(by or ""), "s")
+        given = {"request": request, "origin": origin, "caller": caller, **message}
         given["table"] = caused_by(self.table, Cause(f"request-{next(self._requests)}"))
         names = [name for name in use_case.__annotations__ if name != "return"]
         return use_case(

@@ -25,6 +25,7 @@ _BODIES: dict[str, Any] = {
     "discovery": dict[str, Any],
     "openapi": dict[str, Any],
 }
+_PAGES = frozenset(("confirm_unsubscribe", "unsubscribe"))
 _CREATES = frozenset(("create_room",))
 
 _HEADERS: dict[str, Any] = {
@@ -181,7 +182,9 @@ def _responses(
     result = _result(function, handler)
     tag = ["ETag"] if handler.tagged else []
     good: dict[str, Any] = {"description": "Done.", "headers": _headers(*tag)}
-    if result is not None:
+    if function.name in _PAGES:
+        good["content"] = {"text/html": {"schema": {"type": "string"}}}
+    elif result is not None:
         (schema,), _ = msgspec.json.schema_components([result], ref_template=_REF)
         good["content"] = {"application/json": {"schema": schema}}
     responses = {str(handler.status): good}
@@ -242,4 +245,5 @@ def _textual(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _result(function: Function, handler: Operation) -> Any:
-    return _BODIES[function.name] if handler.result_type is Reply else handler.result_type
+    """Return the type of the JSON that an operation answers, None if it answers none."""
+    return _BODIES.get(function.name) if handler.result_type is Reply else handler.result_type

@@ -13,7 +13,8 @@ Auth = Literal["none", "user"]
 """`user`: a valid access token; its claims are in the event. `none`: the gateway lets all through."""
 
 Grant = Literal["read", "write", "share", "publish", "sign", "send"]
-"""`share`: the cache has to be the one that all environments of Lambda have in common."""
+"""`share`: the cache has to be the one that all environments of Lambda have in common. `send` to the
+internet: to addresses that users gave."""
 
 Resource = Literal[
     "table",
@@ -23,9 +24,12 @@ Resource = Literal[
     "mailer",
     "keys",
     "secrets",
+    "push_keys",
     "realtime",
     "bus",
     "archive",
+    "topic",
+    "internet",
 ]
 
 
@@ -52,8 +56,10 @@ class Queue(NamedTuple):
 
     Attributes:
         name: of the queue; its dead-letter queue is called the same with `-dead` behind.
-        events: types of domain events that the bus puts into it; none for a queue that is fed by
-            something else.
+        events: types of domain events that the bus puts into it.
+        channel: of notices that the topic puts into it; None for a queue without notices.
+        workers: how many batches the embedded host hands over at once: where calls wait for others,
+            one who is slow shall not hold up all.
         batch: most messages at once.
         window_s: how long messages are gathered before they are handed over.
         visibility_s: how long a message that was handed over stays hidden from others. AWS asks for
@@ -64,6 +70,8 @@ class Queue(NamedTuple):
 
     name: str
     events: tuple[str, ...] = ()
+    channel: str | None = None
+    workers: int = 1
     batch: int = 10
     window_s: float = 0.0
     visibility_s: int = 60
@@ -139,8 +147,8 @@ _TITLES: tuple[tuple[Resource, Grant], ...] = (("catalogue", "read"),)
 
 # fmt: off
 EVENTS = (
-    "UserRegistered", "UserDeleted", "RoomOpened", "MemberJoined", "MemberLeft", "VoteCast", "MatchFound",
-    "RoomDecided", "RoomClosed", "RoomReopened", "RoomDeleted",
+    "UserRegistered", "UserDeleted", "RoomOpened", "MemberJoined", "MemberLeft", "MemberInvited", "VoteCast",
+    "MatchFound", "RoomDecided", "RoomClosed", "RoomReopened", "RoomDeleted",
 )
 """All types of domain events."""
 
@@ -174,6 +182,17 @@ FUNCTIONS: tuple[Function, ...] = (
     Function("get_results", "votes.results", "GET /api/rooms/{roomId}/results", "user", _READ + _DECK, fields=("Query.results",)),
     Function("list_genres", "catalogue.genres", "GET /api/catalogue/genres", "none", _TITLES, blocking=True, fields=("Query.genres",)),
     Function("search_titles", "catalogue.search", "GET /api/catalogue/titles", "none", _TITLES + _CURSOR, blocking=True, fields=("Query.titles",)),
+    Function("invite", "rooms.invite", "POST /api/rooms/{roomId}/invitations", "user", _WRITE + _LIMITS + _CURSOR),
+    Function("get_notifications", "notifications.get_notifications", "GET /api/me/notifications", "user", _READ),
+    Function("update_notifications", "notifications.update_notifications", "PATCH /api/me/notifications", "user", _WRITE),
+    Function("get_push_key", "notifications.get_push_key", "GET /api/push/public-key", "none", (("push_keys", "read"),)),
+    Function("add_push_subscription", "notifications.add_push_subscription", "POST /api/me/push-subscriptions", "user", _WRITE + _LIMITS),
+    Function("remove_push_subscription", "notifications.remove_push_subscription", "DELETE /api/me/push-subscriptions/{subscriptionId}", "user", _WRITE),
+    Function("add_webhook", "notifications.add_webhook", "POST /api/me/webhooks", "user", _WRITE + _LIMITS),
+    Function("list_webhooks", "notifications.list_webhooks", "GET /api/me/webhooks", "user", _READ),
+    Function("remove_webhook", "notifications.remove_webhook", "DELETE /api/me/webhooks/{webhookId}", "user", _WRITE),
+    Function("confirm_unsubscribe", "notifications.confirm_unsubscribe", "GET /api/unsubscribe/{token}", "none", _CURSOR),
+    Function("unsubscribe", "notifications.unsubscribe", "POST /api/unsubscribe/{token}", "none", _WRITE + _CURSOR),
     Function("health", "system.health", "GET /api/health", "none", (*_READ, ("cache", "write"), ("cache", "share"))),
     Function("openapi", "system.openapi", "GET /api/openapi.json", "none", blocking=True),
     Function("discovery", "system.discovery", "GET /.well-known/openid-configuration", "none"),
@@ -185,10 +204,14 @@ FUNCTIONS: tuple[Function, ...] = (
     # One stream for all: DynamoDB serves few readers of a shard, two at best.
     # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Streams.html
     Function("emit", "streams.emit", grants=(("bus", "publish"),), timeout_s=30, streams=(
-        Stream("events", ("ROOM", "MATCH#", "BALLOT#", "PROFILE"), batch=1000, window_s=1.0),
+        Stream("events", ("ROOM", "MATCH#", "BALLOT#", "PROFILE", "INVITE#"), batch=1000, window_s=1.0),
     )),
     Function("archive_events", "queues.archive", grants=(("archive", "write"),), timeout_s=60, queue=Queue("archive", events=EVENTS, batch=1000, window_s=60.0, visibility_s=360)),
     Function("tidy_archive", "schedules.tidy_archive", grants=(*_WRITE, ("archive", "read"), ("archive", "write")), memory_mb=1769, timeout_s=120, schedules=(Schedule("tidy-archive", every_s=24 * 3600, offset_s=2 * 3600),)),
+    Function("notify", "queues.notify", grants=(*_WRITE, ("topic", "publish")), timeout_s=30, queue=Queue("notify", events=("MatchFound", "MemberInvited"), visibility_s=180)),
+    Function("deliver_email", "queues.deliver_email", grants=(*_WRITE, *_CURSOR, ("mailer", "send")), timeout_s=50, blocking=True, queue=Queue("deliver-email", channel="email", workers=4, batch=1, visibility_s=300, receives=10)),
+    Function("deliver_push", "queues.deliver_push", grants=(*_WRITE, ("push_keys", "read"), ("internet", "send")), timeout_s=50, blocking=True, queue=Queue("deliver-push", channel="push", workers=4, batch=1, visibility_s=300, receives=10)),
+    Function("deliver_webhook", "queues.deliver_webhook", grants=(*_WRITE, ("internet", "send")), timeout_s=50, blocking=True, queue=Queue("deliver-webhook", channel="webhook", workers=4, batch=1, visibility_s=300, receives=10)),
     Function("rotate_keys", "schedules.rotate_keys", grants=(*_WRITE, ("keys", "read"), ("keys", "write")), timeout_s=30, schedules=(Schedule("rotate_keys", every_s=24 * 3600, offset_s=3 * 3600),)),
 )
 # fmt: on

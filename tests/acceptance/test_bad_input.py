@@ -288,6 +288,9 @@ def good_fields(host: Host, function: Function) -> dict[str, Any]:
         "refreshToken": "a.b.c",
         "token": "x",
         "code": "ABC234",
+        "endpoint": "https://push.example/x",
+        "keys": {"p256dh": "B" + "x" * 86, "auth": "x" * 22},
+        "url": "https://hook.example/x",
         "deck": {"source": "list", "items": [{"title": "x"}]},
     }
     return {field: known[field] for field in needs(host, function)}

@@ -75,7 +75,7 @@ class Visitor:
             "titleId": self._room["jaws"],
             "userId": self._world.people["ben"].id,
         }
-        case.path_parameters = {name: own[name] for name in case.path_parameters}
+        case.path_parameters = {n: own.get(n, given) for n, given in case.path_parameters.items()}
 
 
 @pytest.fixture(scope="module")

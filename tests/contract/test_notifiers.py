@@ -510,14 +510,14 @@ def test_a_certificate_has_to_be_one_of_the_host(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trust = authority(tmp_path)
-    monkeypatch.setattr(stream, "_tls_context", trust.client)
+    monkeypatch.setattr(stream, "tls_context", lambda: trust.client)
     with receiver(tls=trust.server) as server:
         port = server.url.rpartition(":")[2]
         outbound = Outbound(local=True, lookup=lookup("127.0.0.1"))
         assert outbound.post(f"https://localhost:{port}/", {}, b"x").status == 201
         with pytest.raises(Unavailable):
             outbound.post(f"https://other.example:{port}/", {}, b"x")
-        monkeypatch.setattr(stream, "_tls_context", ssl.create_default_context())
+        monkeypatch.setattr(stream, "tls_context", ssl.create_default_context)
         with pytest.raises(Unavailable):
             outbound.post(f"https://localhost:{port}/", {}, b"x")
     assert len(server.requests) == 1

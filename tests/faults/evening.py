@@ -14,6 +14,7 @@ from trinity.domain.domain_events import DomainEvent
 from trinity.domain.ids import MINUTE, RoomId, UserId
 from trinity.handlers.auth.register import Register, register
 from trinity.handlers.rooms.delete import DeleteRoom, delete_room
+from trinity.handlers.rooms.invite import Invite, invite
 from trinity.handlers.streams.emit import told_by
 from trinity.handlers.users.delete_me import delete_me
 from trinity.store import users
@@ -58,6 +59,8 @@ def spend(world: World) -> Evening:
     world.join(friends.users[3], friends.code)
     swipe(world, friends, chance, 200)
     world.update(friends.users[0], friends.room, state="open", name="Once more")
+    invited = Invite(room_id=friends.room, email="cleo@x.example")
+    world.call(invite, invited, friends.users[0])
     world.kick(friends.users[0], friends.room, friends.users[2])
     world.join(friends.users[4], friends.code)
     swipe(world, friends, chance, 10)

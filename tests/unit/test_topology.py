@@ -2,13 +2,14 @@
 
 import importlib
 import re
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from trinity.bootstrap import Consumer, Operation, Scheduled, Worker
 from trinity.common import passwords, sign_in
 from trinity.domain.domain_events import FACTS
+from trinity.domain.notices import Channel
 from trinity.topology import FUNCTIONS, QUEUES, Function, Schedule
 
 GRANTS = {
@@ -22,10 +23,21 @@ GRANTS = {
     "realtime": {"publish"},
     "bus": {"publish"},
     "archive": {"read", "write"},
+    "topic": {"publish"},
+    "push_keys": {"read"},
+    "internet": {"send"},
 }
 # Ports that stand for others, or for nothing that a grant could be about.
-STANDS_FOR = {"limits": {"cache"}, "clock": set(), "ids": set(), "settings": set()}
-NO_PORTS = {"request", "caller", "origin", "changes", "event", "events", "at", "return"}
+STANDS_FOR = {
+    "limits": {"cache"},
+    "email": {"mailer"},
+    "push": {"push_keys", "internet"},
+    "webhook": {"internet"},
+    "clock": set(),
+    "ids": set(),
+    "settings": set(),
+}
+NO_PORTS = {"request", "caller", "origin", "changes", "event", "events", "notice", "at", "return"}
 
 
 def module(function: Function) -> Any:
@@ -85,6 +97,11 @@ def test_slots_of_a_schedule_are_as_far_apart_as_it_says_and_never_in_the_future
     assert schedule.slot(midnight + offset_s) == midnight + offset_s
     assert schedule.slot(midnight + offset_s - 1) == midnight + offset_s - 24 * 3600
     assert schedule.slot(midnight + offset_s + 24 * 3600 - 1) == midnight + offset_s
+
+
+def test_every_channel_of_notices_has_one_queue() -> None:
+    channels = [queue.channel for queue in QUEUES if queue.channel is not None]
+    assert sorted(channels) == sorted(get_args(Channel))
 
 
 def test_every_event_that_a_queue_waits_for_is_told() -> None:

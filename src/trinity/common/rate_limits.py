@@ -23,6 +23,7 @@ PER_ADDRESS: dict[str, Limit] = {
     "guest": Limit(120, 60),
     "join": Limit(120, 60),
     "create_room": Limit(240, 60),
+    "invite": Limit(120, 3600),
     "forgot_password": Limit(20, 60),
     "reset_password": Limit(30, 60),
 }
@@ -30,6 +31,10 @@ PER_ACCOUNT: dict[str, Limit] = {
     "login": Limit(10, 60),
     "join": Limit(30, 60),
     "create_room": Limit(60, 60),
+    "invite": Limit(40, 3600),
+    # By whomever, and to whichever rooms: nobody's mailbox is for others to fill.
+    "invited": Limit(5, 86_400),
+    "add_endpoint": Limit(30, 3600),
     "forgot_password": Limit(5, 3600),
     "change_account": Limit(10, 60),
 }

@@ -77,12 +77,14 @@ def read(event: Event, kind: type[R]) -> R:
         PayloadTooLarge: the body is too large.
         InvalidRequest: a field is missing or not allowed.
     """
-    path = event.get("pathParameters")
-    in_body = event["requestContext"]["http"]["method"] in _WITH_BODY
+    path = event.get("pathParameters") or {}
+    # A body is not even looked at where the path says all there is to say.
+    in_body = event["requestContext"]["http"]["method"] in _WITH_BODY and len(
+        kind.__struct_fields__
+    ) > len(path)
     # Never both: what belongs into a body, a password say, must not be taken from an address.
     fields = _body(event) if in_body else dict(event.get("queryStringParameters") or {})
-    if path:
-        fields.update(path)
+    fields.update(path)
     try:
         # Text is all there is in a query, so "10" is a number where one is expected.
         request = msgspec.convert(fields, kind, strict=in_body)

@@ -278,6 +278,28 @@ class EventShape(Shape, frozen=True, kw_only=True):
         )
 
 
+class PushSubscriptionShape(Shape, frozen=True, kw_only=True):
+    """A browser that shows notices."""
+
+    id: str
+    created_at: str
+
+
+class WebhookShape(Shape, frozen=True, kw_only=True):
+    """A program that hears of things. `disabled`: not any more, after too many failures."""
+
+    id: str
+    url: str
+    created_at: str
+    disabled: bool
+
+
+class NewWebhookShape(WebhookShape, frozen=True, kw_only=True):
+    """A new webhook. Its secret is not shown again."""
+
+    secret: str
+
+
 class Page(msgspec.Struct, frozen=True, kw_only=True):
     """Part of a list. `cursor` leads to the next part; null: there is none."""
 
@@ -325,6 +347,12 @@ class PresenceShape(Shape, frozen=True, kw_only=True):
     room_id: RoomId
     at: str
     online: list[UserId]
+
+
+class WebhookPage(Page, frozen=True, kw_only=True):
+    """All webhooks; there is no next part."""
+
+    items: list[WebhookShape]
 
 
 class Health(Shape, frozen=True, kw_only=True):

@@ -89,6 +89,21 @@ class MemberLeft(Fact, frozen=True, kw_only=True):
     room_version: int
 
 
+class MemberInvited(Fact, frozen=True, kw_only=True):
+    """Somebody was invited to a room, for the first time by whomever.
+
+    Attributes:
+        by: the member who did.
+        user_id: who was, None if it is somebody without an account.
+        invitee: what that person is called instead; it is no address and leads to none.
+    """
+
+    room_id: RoomId
+    by: UserId
+    user_id: UserId | None = None
+    invitee: str = ""
+
+
 class Vote(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
     """The vote of one member on one title after a change of its ballot.
 

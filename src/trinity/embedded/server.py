@@ -136,6 +136,7 @@ def serve(services: Services, announce: Callable[[str, int], None]) -> None:
         QueuePump(services.store_queues, function, function.queue, handlers[function.name], log)
         for function in FUNCTIONS
         if function.queue is not None
+        for _ in range(function.queue.workers)
     ]
     pumps += [
         SchedulePump(store.table, services.clock, schedule, handlers[function.name], log)

@@ -16,6 +16,17 @@
 | presence     | `ROOM#id`     | `HERE#user`           |
 | idempotency  | `USER#id`     | `ONCE#operation#hash` |
 | schedule     | `SCHEDULE#name`| `SCHEDULE`          |
+| preferences  | `USER#id`     | `NOTICE#PREFERENCES`  |
+| browser      | `USER#id`     | `NOTICE#PUSH#id`      |
+| webhook      | `USER#id`     | `NOTICE#WEBHOOK#id`   |
+| delivery     | `USER#id`     | `SENT#notice`         |
+| last mail    | `USER#id`     | `MAILED#room`         |
+| invitation   | `USER#id`     | `INVITE#room`         |
+| … by address | `ROOM#id`     | `INVITE#invitee`      |
+| … delivery   | `ROOM#id`     | `SENT#notice`         |
+| no mails     | `MUTED#invitee` | `MUTED`             |
+
+An invitee is an address that has no account, as a keyed hash.
 """
 
 from typing import Final
@@ -29,6 +40,11 @@ BALLOT: Final = "BALLOT#"
 MATCH: Final = "MATCH#"
 EVENT: Final = "EVENT#"
 HERE: Final = "HERE#"
+INVITE: Final = "INVITE#"
+NOTICE: Final = "NOTICE#"
+PREFERENCES: Final = "NOTICE#PREFERENCES"
+BROWSER: Final = "NOTICE#PUSH#"
+WEBHOOK: Final = "NOTICE#WEBHOOK#"
 SESSION: Final = "SESSION#"
 MY_ROOM: Final = "ROOM#"
 
@@ -126,3 +142,44 @@ def once(user: UserId, operation: str, key_hash: str) -> Key:
 def schedule(name: str) -> Key:
     """Return the key of what is known about the runs of a schedule."""
     return Key(f"SCHEDULE#{name}", "SCHEDULE")
+
+
+def preferences(user: UserId) -> Key:
+    """Return the key of what a user wants to hear of."""
+    return Key(user_pk(user), PREFERENCES)
+
+
+def browser(user: UserId, browser_id: str) -> Key:
+    """Return the key of a browser that takes notices."""
+    return Key(user_pk(user), BROWSER + browser_id)
+
+
+def webhook(user: UserId, webhook_id: str) -> Key:
+    """Return the key of a program that takes notices."""
+    return Key(user_pk(user), WEBHOOK + webhook_id)
+
+
+def mailed(user: UserId, room: RoomId) -> Key:
+    """Return the key of what remembers the last mail about the matches of a room."""
+    return Key(user_pk(user), f"MAILED#{room}")
+
+
+def sent(pk: str, notice_id: str) -> Key:
+    """Return the key of the mark that a notice was sent."""
+    return Key(pk, f"SENT#{notice_id}")
+
+
+def invitation(room: RoomId, user: UserId | None, invitee: str) -> Key:
+    """Return the key of the invitation of a user, or else of an address, to a room."""
+    return Key(user_pk(user), INVITE + room) if user else Key(room_pk(room), INVITE + invitee)
+
+
+def invited(pk: str, sk: str) -> tuple[RoomId, UserId | None, str]:
+    """Return what `invitation` has made a key of."""
+    rest = sk.removeprefix(INVITE)
+    return (RoomId(rest), user_id(pk), "") if pk.startswith("USER#") else (room_id(pk), None, rest)
+
+
+def muted(invitee: str) -> Key:
+    """Return the key of what keeps mails from an address that has no account."""
+    return Key(f"MUTED#{invitee}", "MUTED")

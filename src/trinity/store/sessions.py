@@ -133,6 +133,12 @@ def family(token: str) -> str:
     return token.split(".")[1]
 
 
+def goes_on(table: Table, user: UserId, family: str, now: Millis) -> bool:
+    """Tell whether a session has neither ended nor expired."""
+    item = table.get(keys.session(user, family), consistent=True)
+    return item is not None and item["expires"] * 1000 > now
+
+
 def start_reset(table: Table, ids: Ids, user: UserId, now: Millis, *, epoch: int = 0) -> str:
     """Return a token that lets its holder set a new password, once, within an hour.
 

@@ -20,6 +20,7 @@ from trinity.domain.domain_events import (
     DomainEvent,
     Fact,
     MatchFound,
+    MemberInvited,
     MemberJoined,
     MemberLeft,
     RoomClosed,
@@ -32,7 +33,7 @@ from trinity.domain.domain_events import (
     Vote,
     VoteCast,
 )
-from trinity.domain.ids import RoomId
+from trinity.domain.ids import RoomId, UserId
 from trinity.domain.rooms import Room
 from trinity.ports import Bus
 from trinity.store import ballots, keys, matches, rooms
@@ -95,6 +96,8 @@ def _facts(change: Change) -> Iterator[Fact]:
         yield from _of_account(change)
     elif change.sk == keys.ROOM:
         yield from _of_room(change)
+    elif change.sk.startswith(keys.INVITE):
+        yield from _of_invitation(change)
     elif change.old_image is None and change.new is not None:
         match = matches.from_item(change.new)
         yield MatchFound(
@@ -105,6 +108,15 @@ def _facts(change: Change) -> Iterator[Fact]:
             rule=match.kind,
             at=match.at,
         )
+
+
+def _of_invitation(change: Change) -> Iterator[Fact]:
+    """An invitation is written once, and later only loses what it needs no more."""
+    if change.old_image is not None or change.new is None:
+        return
+    room, user, invitee = keys.invited(change.pk, change.sk)
+    by = UserId(change.new["by"])
+    yield MemberInvited(room_id=room, by=by, user_id=user, invitee=invitee)
 
 
 def _of_account(change: Change) -> Iterator[Fact]:

@@ -79,6 +79,7 @@ EVENTBRIDGE = Service("events", "events", "AWSEvents", "1.1")
 S3 = Service("s3", "s3")
 SECRETS_MANAGER = Service("secretsmanager", "secretsmanager", "secretsmanager", "1.1")
 SES = Service("email", "ses")
+SNS = Service("sns", "sns")
 SQS = Service("sqs", "sqs", "AmazonSQS", "1.0")
 
 
@@ -349,7 +350,7 @@ def _error(response: Response) -> AwsError:
         output = _OBJECT.decode(response.body)
     except msgspec.DecodeError:
         text = response.body.decode(errors="replace")
-        output = {"code": _element(text, "Code"), "message": _element(text, "Message")}
+        output = {"code": element(text, "Code"), "message": element(text, "Message")}
     code = (
         response.headers.get("x-amzn-errortype")
         or output.get("__type")
@@ -362,7 +363,7 @@ def _error(response: Response) -> AwsError:
     return AwsError(code, str(message), response.status, output)
 
 
-def _element(xml: str, name: str) -> str:
+def element(xml: str, name: str) -> str:
     """Return the text of an element without attributes, empty if there is none."""
     return xml.partition(f"<{name}>")[2].partition(f"</{name}>")[0]
 

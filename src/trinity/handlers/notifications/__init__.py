@@ -1,0 +1,1 @@
+"""What people want to hear of while they are away, and where."""

@@ -130,6 +130,7 @@ class Api(Stack):
                 type_name, _, field_name = field.partition(".")
                 # Without mapping template or code it is a direct Lambda resolver: the function
                 # gets AppSync's whole context, and what it returns is the value of the field.
+                follows = {"runtime": _JAVASCRIPT, "code": _FOLLOW}
                 appsync.CfnResolver(
                     called,
                     pascal(field.replace(".", "_")),
@@ -137,6 +138,7 @@ class Api(Stack):
                     type_name=type_name,
                     field_name=field_name,
                     data_source_name=source.attr_name,
+                    **(follows if type_name == "Subscription" else {}),
                 )
         self._published()
 
@@ -146,7 +148,11 @@ class Api(Stack):
         nothing = appsync.CfnDataSource(
             self, "Nothing", api_id=graphql.api_id, name="Nothing", type="NONE"
         )
-        for field, argument in (("publishRoomEvent", "event"), ("publishPresence", "presence")):
+        for field, code in (
+            ("publishRoomEvent", _echo("event")),
+            ("publishPresence", _echo("presence")),
+            ("endSubscriptions", _END),
+        ):
             appsync.CfnResolver(
                 self,
                 field[:1].upper() + field[1:],
@@ -154,15 +160,60 @@ class Api(Stack):
                 type_name="Mutation",
                 field_name=field,
                 data_source_name=nothing.attr_name,
-                runtime=appsync.CfnResolver.AppSyncRuntimeProperty(
-                    name="APPSYNC_JS", runtime_version="1.0.0"
-                ),
-                code=(
-                    "export function request(ctx) {\n"
-                    f"  return {{ payload: ctx.args.{argument} }};\n"
-                    "}\n"
-                    "export function response(ctx) {\n"
-                    "  return ctx.result;\n"
-                    "}\n"
-                ),
+                runtime=_JAVASCRIPT,
+                code=code,
             )
+
+
+_JAVASCRIPT = appsync.CfnResolver.AppSyncRuntimeProperty(name="APPSYNC_JS", runtime_version="1.0.0")
+
+
+def _echo(argument: str) -> str:
+    """Return the code of a resolver that answers with what it was given."""
+    return f"""\
+export function request(ctx) {{
+  return {{ payload: ctx.args.{argument} }};
+}}
+export function response(ctx) {{
+  return ctx.result;
+}}
+"""
+
+
+# The function decides who may follow, as a direct resolver would have it decide. Whom the
+# subscription belongs to is noted, so that it can be ended, alone or with all of its room.
+# https://docs.aws.amazon.com/appsync/latest/devguide/extensions-js.html
+_FOLLOW = """\
+import { extensions, util } from '@aws-appsync/utils';
+export function request(ctx) {
+  const { args, identity, source, request, info, prev, stash } = ctx;
+  const payload = { arguments: args, identity, source, request, info, prev, stash };
+  return { operation: 'Invoke', payload };
+}
+export function response(ctx) {
+  if (ctx.error) {
+    util.error(ctx.error.message, ctx.error.type);
+  }
+  extensions.setSubscriptionInvalidationFilter({
+    filterGroup: [{
+      filters: [
+        { fieldName: 'roomId', operator: 'eq', value: ctx.args.roomId },
+        { fieldName: 'userId', operator: 'in', value: [ctx.identity.sub, '*'] },
+      ],
+    }],
+  });
+  return null;
+}
+"""
+_END = """\
+import { extensions } from '@aws-appsync/utils';
+export function request(ctx) {
+  return { payload: null };
+}
+export function response(ctx) {
+  const payload = { roomId: ctx.args.roomId, userId: ctx.args.userId ?? '*' };
+  extensions.invalidateSubscriptions({ subscriptionField: 'onRoomEvent', payload });
+  extensions.invalidateSubscriptions({ subscriptionField: 'onPresence', payload });
+  return true;
+}
+"""

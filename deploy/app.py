@@ -89,6 +89,7 @@ def _surroundings(
         "publishRoomEvent": f"{mutations}/publishRoomEvent",
         "publishPresence": f"{mutations}/publishPresence",
         "notices": data.notices.topic_arn,
+        "endSubscriptions": f"{mutations}/endSubscriptions",
         "mail": data.format_arn(
             service="ses", resource="identity", resource_name=stage.mail_from.partition("@")[2]
         ),

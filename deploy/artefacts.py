@@ -130,6 +130,7 @@ _SETTINGS: Mapping[str, str] = {
     "TRINITY_CURSOR_SECRET": "trinity",
     "TRINITY_BUS_NAME": "trinity",
     "TRINITY_QUEUE_PREFIX": "trinity-",
+    "TRINITY_APPSYNC_URL": "https://trinity/graphql",
     "TRINITY_SES": "on",
     "TRINITY_TOPIC_ARN": "trinity",
     "TRINITY_PUSH_SECRET": "trinity",

@@ -15,13 +15,23 @@ START_SECONDS = 30
 STOP_SECONDS = 5
 
 
-def environment(endpoint: str) -> dict[str, str]:
-    """Return the variables with which SDKs, and Trinity, call MiniStack."""
+def environment(
+    endpoint: str,
+    key: str = "test",
+    secret: str = "test",  # noqa: S107  (it opens nothing but the emulator)
+) -> dict[str, str]:
+    """Return the variables with which SDKs, and Trinity, call MiniStack.
+
+    Args:
+        endpoint: where it is.
+        key: id of an access key; `test` may do anything.
+        secret: of the key.
+    """
     return {
         "AWS_REGION": REGION,
         "AWS_ENDPOINT_URL": endpoint,
-        "AWS_ACCESS_KEY_ID": "test",  # any will do
-        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_ACCESS_KEY_ID": key,
+        "AWS_SECRET_ACCESS_KEY": secret,
     }
 
 

@@ -64,7 +64,9 @@ GRANTS: dict[tuple[str, str], tuple[Statement, ...]] = {
     # A message that we have composed ourselves is "raw", even to `SendEmail` of the second API.
     ("mailer", "send"): (Statement(("ses:SendEmail", "ses:SendRawEmail"), ("mail",)),),
     ("realtime", "publish"): (
-        Statement(("appsync:GraphQL",), ("publishRoomEvent", "publishPresence")),
+        Statement(
+            ("appsync:GraphQL",), ("publishRoomEvent", "publishPresence", "endSubscriptions")
+        ),
     ),
     ("archive", "read"): (
         Statement(("s3:GetObject",), ("archive/*",)),

@@ -178,8 +178,7 @@ class Work(Stack):
                         input=self.to_json_string(
                             {
                                 "schedule": schedule.name,
-                                "scheduledTime": "<aws.scheduler.scheduled-time>",
-                                "timeoutSeconds": function.timeout_s,
+                                "time": "<aws.scheduler.scheduled-time>",
                             }
                         ),
                         retry_policy=scheduler.CfnSchedule.RetryPolicyProperty(

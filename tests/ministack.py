@@ -1,5 +1,5 @@
 """The local AWS of deploy/, for tests."""
 
-from deploy.ministack import ENVIRONMENT, REGION, running
+from deploy.ministack import REGION, environment, running
 
-__all__ = ["ENVIRONMENT", "REGION", "running"]
+__all__ = ["REGION", "environment", "running"]

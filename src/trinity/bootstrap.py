@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         Notifier,
         PushKeys,
         Queues,
+        Realtime,
         Secrets,
         SigningKeys,
         Table,
@@ -270,11 +271,27 @@ class Services:
         return self._once("catalogue", build)
 
     @property
-    def realtime(self) -> "Broadcast":
-        """See `Realtime`."""
+    def broadcast(self) -> "Broadcast":
+        """Where the embedded host listens."""
         from trinity.infrastructure.memory.broadcast import Broadcast
 
-        return self._once("realtime", Broadcast)
+        return self._once("broadcast", Broadcast)
+
+    @property
+    def realtime(self) -> "Realtime":
+        """See `Realtime`."""
+        if not self.settings.appsync_url:
+            return self.broadcast
+
+        def build() -> "Realtime":
+            from trinity.infrastructure.appsync.realtime import LIMITS, AppSyncRealtime
+            from trinity.infrastructure.aws.client import APPSYNC
+
+            url = self.settings.appsync_url
+            client = self._account.client(APPSYNC, endpoint=url, limits=LIMITS)
+            return AppSyncRealtime(client, self.log)
+
+        return self._once("realtime", build)
 
     @property
     def mailer(self) -> "Mailer":

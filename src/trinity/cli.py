@@ -22,6 +22,7 @@ _ON_AWS_ALONE = (
     "bucket_name",
     "bus_name",
     "queue_prefix",
+    "appsync_url",
     "signing_secret",
     "cursor_secret",
 )

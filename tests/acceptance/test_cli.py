@@ -194,12 +194,16 @@ def test_a_value_that_makes_no_sense_stops_the_start_and_its_variable_is_named(
 
 @pytest.mark.parametrize(
     "name",
-    ["TABLE_NAME", "BUCKET_NAME", "BUS_NAME", "QUEUE_PREFIX", "SIGNING_SECRET", "CURSOR_SECRET"],
+    [
+        *("TABLE_NAME", "BUCKET_NAME", "BUS_NAME", "QUEUE_PREFIX", "APPSYNC_URL"),
+        *("SIGNING_SECRET", "CURSOR_SECRET"),
+    ],
 )
 def test_a_server_whose_data_would_lie_on_aws_is_refused_with_a_message(
     name: str, tmp_path: Path
 ) -> None:
-    done = trinity("serve", PORT="0", DATA=str(tmp_path / "data"), **{name: "trinity"})
+    value = "https://trinity.example/graphql" if name.endswith("_URL") else "trinity"
+    done = trinity("serve", PORT="0", DATA=str(tmp_path / "data"), **{name: value})
     assert f"TRINITY_{name} is for functions on AWS" in refusal(done, 2)
     assert list(tmp_path.iterdir()) == []
 

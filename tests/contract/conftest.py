@@ -93,9 +93,9 @@ class SqliteStore:
         return self.adapter.sweep_expired(now_seconds)
 
 
-def account(endpoint: str) -> Account:
-    """Return the account of MiniStack."""
-    return Account(ministack.environment(endpoint))
+def account(endpoint: str, *key: str) -> Account:
+    """Return the account of MiniStack, with the rights of an access key if one is given."""
+    return Account(ministack.environment(endpoint, *key))
 
 
 def client(service: Service, endpoint: str) -> Client:

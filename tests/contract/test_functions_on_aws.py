@@ -79,7 +79,7 @@ class Cloud:
         function = BY_NAME[name]
         [schedule] = function.schedules
         slot = schedule.slot(int(time.time()))
-        self.invoke(name, schedule_event(schedule, slot, function.timeout_s))
+        self.invoke(name, schedule_event(schedule, slot))
 
     def ask(self, name: str, body: Any = None, *, status: int = 200, **who: str) -> Any:
         """Call a function of the API and return what it answers."""

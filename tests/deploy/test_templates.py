@@ -3,6 +3,7 @@
 import filecmp
 import json
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,12 @@ STATEFUL = {
     "AWS::SecretsManager::Secret",
     "AWS::KMS::Key",
     "AWS::Events::EventBus",
+}
+
+SERVICE_ALONE = {
+    "Mutation.publishRoomEvent",
+    "Mutation.publishPresence",
+    "Mutation.endSubscriptions",
 }
 
 everywhere = pytest.mark.parametrize("stage", STAGES.values(), ids=lambda stage: stage.name)
@@ -261,18 +268,70 @@ class TestFront:
             f.route: "JWT" if f.auth == "user" else "NONE" for f in FUNCTIONS if f.route
         }
 
-    def test_each_field_has_a_direct_resolver(self, assembly: Assembly) -> None:
+    def test_each_field_has_a_direct_resolver_but_subscriptions(self, assembly: Assembly) -> None:
         resolvers = assembly.resources("trinity-prod-api", "AWS::AppSync::Resolver").values()
         direct = {f"{r['TypeName']}.{r['FieldName']}" for r in resolvers if "Code" not in r}
-        assert direct == {field for f in FUNCTIONS for field in f.fields}
+        fields = {field for f in FUNCTIONS for field in f.fields}
+        assert direct == {field for field in fields if not field.startswith("Subscription.")}
+        coded = {f"{r['TypeName']}.{r['FieldName']}" for r in resolvers if "Code" in r}
+        assert coded - SERVICE_ALONE == fields - direct
+        assert coded >= SERVICE_ALONE
 
-    def test_what_the_service_tells_is_answered_as_it_came(self, assembly: Assembly) -> None:
-        resolvers = assembly.resources("trinity-prod-api", "AWS::AppSync::Resolver").values()
-        coded = {r["FieldName"]: r["Code"] for r in resolvers if "Code" in r}
-        given = {"publishRoomEvent": "event", "publishPresence": "presence"}
-        assert coded.keys() == given.keys()
-        for field, argument in given.items():
-            assert f"payload: ctx.args.{argument} }}" in coded[field]
+    @pytest.mark.parametrize(
+        ("field", "argument"), [("publishRoomEvent", "event"), ("publishPresence", "presence")]
+    )
+    def test_what_the_service_tells_is_answered_as_it_came(
+        self, assembly: Assembly, field: str, argument: str
+    ) -> None:
+        told = {"roomId": "r1"}
+        ran = resolve(assembly, field, {"args": {argument: told}, "result": told})
+        assert ran == {"asked": {"payload": told}, "answered": told, "calls": []}
+
+    @pytest.mark.parametrize("field", ["onRoomEvent", "onPresence"])
+    def test_a_subscription_asks_its_function_and_can_be_ended(
+        self, assembly: Assembly, field: str
+    ) -> None:
+        context = {
+            "args": {"roomId": "r1"},
+            "identity": {"sub": "ana", "claims": {"sub": "ana", "sid": "s"}},
+            "request": {"headers": {}},
+            "info": {"fieldName": field, "parentTypeName": "Subscription"},
+            "source": None,
+            "prev": None,
+            "stash": {},
+        }
+        ran = resolve(assembly, field, context)
+        asked = {name: part for name, part in context.items() if name != "args"}
+        asked["arguments"] = context["args"]  # as a direct resolver would have it
+        assert ran["asked"] == {"operation": "Invoke", "payload": asked}
+        assert ran["answered"] is None
+        [[name, given]] = ran["calls"]
+        assert name == "setSubscriptionInvalidationFilter"
+        [group] = given["filterGroup"]
+
+        def ended(payload: dict[str, str]) -> bool:
+            return all(
+                payload[rule["fieldName"]]
+                in (rule["value"] if rule["operator"] == "in" else [rule["value"]])
+                for rule in group["filters"]
+            )
+
+        def meant(**arguments: str) -> dict[str, str]:
+            calls = resolve(assembly, "endSubscriptions", {"args": arguments})["calls"]
+            [payload] = [c["payload"] for _, c in calls if c["subscriptionField"] == field]
+            return payload  # type: ignore[no-any-return]
+
+        assert ended(meant(roomId="r1", userId="ana"))
+        assert ended(meant(roomId="r1"))
+        assert not ended(meant(roomId="r1", userId="ben"))
+        assert not ended(meant(roomId="r2", userId="ana"))
+        assert not ended(meant(roomId="r2"))
+
+    def test_who_may_not_follow_is_told_why(self, assembly: Assembly) -> None:
+        error = {"message": "You are not in this room.", "type": "NotAMember"}
+        ran = resolve(assembly, "onRoomEvent", {"args": {"roomId": "r1"}, "error": error})
+        assert ran["error"] == [error["message"], error["type"]]
+        assert ran["calls"] == []
 
     @everywhere
     def test_requests_are_throttled_and_written_down(
@@ -289,6 +348,41 @@ class TestFront:
         assert distribution["DistributionConfig"]["WebACLId"]
         firewall = assembly.only("trinity-prod-edge", "AWS::WAFv2::WebACL")
         assert {rule["Name"] for rule in firewall["Rules"]} >= {"PerAddress"}
+
+
+_HARNESS = """
+const calls = [];
+const note = (name) => (given) => { calls.push([name, given]); };
+const extensions = {
+  setSubscriptionInvalidationFilter: note('setSubscriptionInvalidationFilter'),
+  invalidateSubscriptions: note('invalidateSubscriptions'),
+};
+class Failed { constructor(...said) { this.said = said; } }
+const util = { error: (...said) => { throw new Failed(...said); } };
+const ctx = CONTEXT;
+CODE
+let ran = { asked: request(ctx), calls };
+try { ran.answered = response(ctx); } catch (e) { ran.error = e.said ?? String(e); }
+console.log(JSON.stringify(ran));
+"""
+
+
+def resolve(assembly: Assembly, field: str, context: dict[str, Any]) -> Any:
+    """Run the code of a resolver, and return what it asks, answers and calls."""
+    resolvers = assembly.resources("trinity-prod-api", "AWS::AppSync::Resolver").values()
+    [code] = [r["Code"] for r in resolvers if r["FieldName"] == field]
+    plain = re.sub(r"^import .*$", "", code, flags=re.MULTILINE).replace(
+        "export function", "function"
+    )
+    script = _HARNESS.replace("CONTEXT", json.dumps(context)).replace("CODE", plain)
+    done = subprocess.run(
+        ["node", "--input-type=module", "-e", script],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    return json.loads(done.stdout)
 
 
 class TestStages:

@@ -30,7 +30,11 @@ OWN = {
 ROOTS = {"Query", "Mutation", "Subscription"}
 CONFIGURED = {"aws_oidc", "aws_iam"}
 BUILT_IN = {"Int", "Float", "String", "Boolean", "ID"}
-SERVICE_ALONE = {"Mutation.publishRoomEvent", "Mutation.publishPresence"}
+SERVICE_ALONE = {
+    "Mutation.publishRoomEvent",
+    "Mutation.publishPresence",
+    "Mutation.endSubscriptions",
+}
 
 FIELDS = [
     (f"{kind.name}.{name}", kind, field)

@@ -29,6 +29,7 @@ GIVEN: dict[str, tuple[str, Any]] = {
     "smtp_url": ("smtps://me:secret@mail.example.org", "smtps://me:secret@mail.example.org"),
     "mail_from": ("Films <films@example.org>", "Films <films@example.org>"),
     "ses": ("on", "on"),
+    "appsync_url": ("https://x.appsync-api.eu-west-1.amazonaws.com/graphql",) * 2,
     "redis_url": ("rediss://cache:6379", "rediss://cache:6379"),
     "local_endpoints": ("on", "on"),
     "push_secret": ("trinity-prod-push", "trinity-prod-push"),

@@ -152,6 +152,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             " `rediss://cache.example.org:6379`. Empty: each process counts for itself.",
         ),
     ] = ""
+    appsync_url: Annotated[
+        str,
+        Meta(
+            pattern=r"^(https?://[^\s?#]+)?$",
+            description="On AWS: the GraphQL endpoint of AppSync, which tells those who follow a"
+            " room. Empty: those who are connected to this process.",
+        ),
+    ] = ""
     bus_name: Annotated[
         str,
         Meta(description="On AWS: the EventBridge bus. Empty: straight into the queues."),

@@ -122,7 +122,7 @@ def serve(services: Services, announce: Callable[[str, int], None]) -> None:
         from trinity.embedded.realtime import Realtime
 
         endpoint = Realtime(call, api, log)
-        services.realtime.listen(endpoint)
+        services.broadcast.listen(endpoint)
         return endpoint
 
     app = App(Router(FUNCTIONS), events, handlers, StaticFiles(), store, log, graphql, realtime)

@@ -73,6 +73,7 @@ class Service(msgspec.Struct, frozen=True):
     json_version: str = ""
 
 
+APPSYNC = Service("appsync", "appsync")  # its management; each API has an endpoint of its own
 DYNAMODB = Service("dynamodb", "dynamodb", "DynamoDB_20120810", "1.0")
 DYNAMODB_STREAMS = Service("streams.dynamodb", "dynamodb", "DynamoDBStreams_20120810", "1.0")
 EVENTBRIDGE = Service("events", "events", "AWSEvents", "1.1")

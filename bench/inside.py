@@ -184,13 +184,21 @@ def function(plan: Path, batch: int) -> dict[str, Any]:
         for function in FUNCTIONS
         for stream in function.streams
     ]
-    newest = store.last_seq
+    # How far each has to come: to the last change that is its own, or its checkpoint stays behind.
+    ends: dict[str, int] = {}
+    for function in FUNCTIONS:
+        for stream in function.streams:
+            kinds = {"sort_keys": stream.sort_keys, "comings": stream.comings}
+            seq = 0
+            while some := store.changes_after(seq, 5000, **kinds):
+                seq = some[-1].seq
+            ends[f"{function.name}:{stream.name}"] = seq
 
     def catch_up() -> None:
         for pump in pumps:
             pump.start()
         deadline = time.monotonic() + 60
-        while any(store.checkpoint(pump.name) < newest for pump in pumps):
+        while any(store.checkpoint(pump.name) < ends[pump.name] for pump in pumps):
             if time.monotonic() > deadline:
                 raise RuntimeError("the pumps did not catch up")
             time.sleep(0.1)

@@ -13,6 +13,8 @@ import pytest_socket
 from graphql import build_schema
 from hypothesis import given
 from hypothesis import strategies as st
+from websockets.frames import Frame, Opcode
+from websockets.streams import StreamReader
 
 from trinity.domain.errors import NotAMember
 from trinity.embedded.graphql import schema as schemas
@@ -20,6 +22,8 @@ from trinity.embedded.graphql.documents import Documents
 from trinity.embedded.realtime import handshake, subscriptions
 from trinity.embedded.realtime.connection import Connection, Limits, Subscription
 from trinity.embedded.realtime.endpoint import Realtime
+from trinity.embedded.realtime.frames import EXTENSION
+from trinity.embedded.realtime.sequence import Sequence
 from trinity.embedded.realtime.subscriptions import View
 
 EVENT = {
@@ -38,6 +42,12 @@ def _no_network() -> Iterator[None]:
     pytest_socket.disable_socket(allow_unix_socket=True)
     yield
     pytest_socket.enable_socket()
+
+
+@pytest.fixture(autouse=True, params=["through ASGI", "as frames"])
+def _way_out(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Servers that take ready frames and such that do not are to make no difference."""
+    monkeypatch.setattr(Client, "frames", request.param == "as frames")
 
 
 texts = st.text(max_size=20)
@@ -175,7 +185,7 @@ def test_a_frame_is_json_with_the_id_and_what_was_selected(
     seen = view({}, tuple(dict.fromkeys(fields)))
     began = {"arguments": {"roomId": "r1"}, "identity": {"sub": "u1"}}
     subscription = Subscription(connection(sink), name, "Subscription.onRoomEvent", seen, began)
-    frame = json.loads(subscription.head + seen.frame_end(subscriptions.published_event(event)))
+    frame = json.loads(subscription.head + seen.message_end(subscriptions.published_event(event)))
     shown = {field: event.get(field) for field in fields}
     if "data" in shown:
         shown["data"] = msgspec.json.encode(data).decode()
@@ -199,6 +209,7 @@ class Wire:
         self.reads.set()
         self.is_gone = False
         self.takes: int | None = None
+        self.writes = 0
 
     async def send(self, message: dict[str, Any]) -> None:
         await self.reads.wait()
@@ -212,6 +223,21 @@ class Wire:
             self.takes -= 1
             if self.takes == 0:
                 self.reads.clear()
+
+    def write(self, frames: bytes) -> bool:
+        if self.is_gone or not self.reads.is_set():
+            return False
+        self.writes += 1
+        reader = StreamReader()
+        reader.feed_data(frames)
+        while reader.buffer:
+            parser = Frame.parse(reader.read_exact, mask=False)
+            with pytest.raises(StopIteration) as parsed:
+                next(parser)
+            frame = parsed.value.value
+            assert frame.opcode is Opcode.TEXT
+            self.sent.append(json.loads(frame.data))
+        return True
 
 
 def connection(send: Callable[..., Any], **limits: Any) -> Connection:
@@ -324,17 +350,21 @@ class Users:
 class Client:
     """A connection to an endpoint in this process."""
 
+    frames = False
+
     def __init__(self, endpoint: Realtime) -> None:
         self.wire = Wire()
         self._inbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._inbox.put_nowait({"type": "websocket.connect"})
-        scope = {
+        scope: dict[str, Any] = {
             "type": "websocket",
             "path": "/graphql",
             "query_string": b"",
             "subprotocols": ["graphql-ws"],
             "headers": [(b"authorization", b"ana")],
         }
+        if self.frames:
+            scope["state"] = {EXTENSION: self.wire.write}
         self.serving = asyncio.create_task(endpoint.serve(scope, self._inbox.get, self.wire.send))
 
     async def say(self, message: dict[str, Any]) -> None:
@@ -681,6 +711,113 @@ def test_one_that_is_too_slow_takes_nothing_from_those_with_the_same_view() -> N
     asyncio.run(main())
 
 
+def numbered(number: int, **more: Any) -> dict[str, Any]:
+    return {**EVENT, "cursor": str(number), **more}
+
+
+def cursors(client: Client) -> list[int]:
+    events = [one["payload"]["data"]["onRoomEvent"] for one in client.told()]
+    return [int(event["cursor"]) for event in events]
+
+
+def test_what_comes_together_goes_out_in_one_piece_but_never_too_much_of_it() -> None:
+    async def main() -> None:
+        realtime = endpoint()
+        client = Client(realtime)
+        await client.start("1", "r1")
+        client.told()
+        for number in range(1, 201):
+            realtime.publish("r1", numbered(number))  # type: ignore[arg-type]
+        await settle()
+        assert cursors(client) == list(range(1, 201))
+        assert client.wire.writes == (4 if client.frames else 0)
+        await client.leave()
+
+    asyncio.run(main())
+
+
+def test_an_event_that_overtook_the_one_before_it_is_told_behind_it() -> None:
+    async def main() -> None:
+        realtime = endpoint()
+        client, other = Client(realtime), Client(realtime)
+        await client.start("1", "r1")
+        await other.start("1", "r2")
+        for number in (1, 3, 4):
+            realtime.publish("r1", numbered(number))  # type: ignore[arg-type]
+        await settle()
+        client.told()
+        other.told()
+        realtime.publish("r2", numbered(7, roomId="r2"))  # type: ignore[arg-type]
+        await settle()
+        assert (cursors(client), cursors(other)) == ([], [7])
+        realtime.publish("r1", numbered(2))  # type: ignore[arg-type]
+        await settle()
+        assert cursors(client) == [2, 3, 4]
+        await client.leave()
+        await other.leave()
+
+    asyncio.run(main())
+
+
+def test_an_event_that_never_comes_holds_the_next_ones_up_for_a_moment_only() -> None:
+    async def main() -> None:
+        realtime = endpoint()
+        client = Client(realtime)
+        await client.start("1", "r1")
+        for number in (1, 4, 3):
+            realtime.publish("r1", numbered(number))  # type: ignore[arg-type]
+        await settle()
+        client.told()
+        async with asyncio.timeout(5):
+            while not client.wire.sent:
+                await asyncio.sleep(0.005)
+        realtime.publish("r1", numbered(5))  # type: ignore[arg-type]
+        realtime.publish("r1", numbered(2))  # type: ignore[arg-type]
+        await settle()
+        assert cursors(client) == [3, 4, 5, 2]  # late, but not lost
+        await client.leave()
+
+    asyncio.run(main())
+
+
+def test_who_is_removed_hears_all_that_came_before_and_then_no_more() -> None:
+    async def main() -> None:
+        realtime = endpoint()
+        client = Client(realtime)
+        await client.start("1", "r1")
+        client.told()
+        many = [*range(1, 120), 121]
+        for number in many:
+            realtime.publish("r1", numbered(number))  # type: ignore[arg-type]
+        realtime.end("r1", "ana")  # type: ignore[arg-type]
+        await settle()
+        *told, end = client.told()
+        assert [int(one["payload"]["data"]["onRoomEvent"]["cursor"]) for one in told] == many
+        assert end == {"type": "complete", "id": "1"}
+        await client.leave()
+
+    asyncio.run(main())
+
+
+@given(st.integers(1, 50), st.permutations(range(8)), st.booleans())
+def test_whatever_the_order_in_which_events_come_it_is_mended_or_they_are_told_late(
+    first: int, order: list[int], asked: bool
+) -> None:
+    sequence = Sequence()
+    told = sequence.take(numbered(first))
+    for number in order:
+        told += sequence.take(numbered(first + 1 + number))
+        if asked:
+            told += sequence.rest()
+            assert not sequence.waits
+    assert not sequence.waits
+    numbers = [int(event["cursor"]) for event in told]
+    expected = range(first, first + 9)
+    assert sorted(numbers) == list(expected)
+    if not asked:
+        assert numbers == list(expected)
+
+
 def test_who_has_left_is_forgotten() -> None:
     async def main() -> None:
         realtime = endpoint(keep_alive_s=0.01)
@@ -695,6 +832,7 @@ def test_who_has_left_is_forgotten() -> None:
         await there.leave()
         assert gone.wire.sent == []
         assert realtime._topics == {}
+        assert realtime._sequences == {}
 
     asyncio.run(main())
 

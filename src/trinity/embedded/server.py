@@ -23,6 +23,7 @@ from trinity.embedded.pumps import Housekeeper, StreamPump
 from trinity.embedded.queues import QueuePump
 from trinity.embedded.schedules import SchedulePump
 from trinity.embedded.static import StaticFiles
+from trinity.embedded.websockets import WebSockets
 from trinity.openapi import load
 from trinity.topology import FUNCTIONS
 
@@ -150,7 +151,7 @@ def serve(services: Services, announce: Callable[[str, int], None]) -> None:
             app,
             loop="uvloop",
             http="httptools",
-            ws="websockets-sansio",
+            ws=WebSockets,
             ws_max_size=LARGEST_BODY,
             ws_per_message_deflate=False,  # it would cost more than all the rest of a delivery
             lifespan="off",

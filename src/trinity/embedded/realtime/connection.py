@@ -6,7 +6,8 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any, NamedTuple
 
-from trinity.embedded.realtime.subscriptions import View, text
+from trinity.embedded.realtime.frames import Messages, Write
+from trinity.embedded.realtime.subscriptions import View, encode, text
 
 Send = Callable[[dict[str, Any]], Coroutine[Any, Any, None]]
 
@@ -72,7 +73,7 @@ class Subscription:
         self.event = event
         self.room: str = event["arguments"]["roomId"]
         self.user: str = event["identity"]["sub"]
-        self.head = f'{{"type":"data","id":{text(name)}'
+        self.head = b'{"type":"data","id":' + encode(name)
         self.last: str | None = None
         self.ended = False
         self.timer: asyncio.TimerHandle | None = None
@@ -95,10 +96,15 @@ class Connection:
         send: of ASGI.
         limits: see there.
         overflown: is called once at most.
+        write: a shorter way for what is published, if the server has one.
     """
 
     def __init__(
-        self, send: Send, limits: Limits, overflown: Callable[["Connection"], None]
+        self,
+        send: Send,
+        limits: Limits,
+        overflown: Callable[["Connection"], None],
+        write: Write = lambda _: False,
     ) -> None:
         self.subscriptions: dict[str, Subscription] = {}
         self.timers: list[asyncio.TimerHandle] = []
@@ -106,9 +112,30 @@ class Connection:
         self._send = send
         self._limits = limits
         self._overflown = overflown
+        self._write = write
         self._waiting: deque[_Waiting] = deque()
         self._waiting_chars = 0
         self._sender: asyncio.Task[None] | None = None
+
+    def deliver_all(
+        self, subscription: Subscription, messages: Messages, cursor: str | None
+    ) -> bool:
+        """Send several messages at once that were published to a subscription.
+
+        Args:
+            subscription: of this connection.
+            messages: all of them.
+            cursor: of the last one.
+
+        Returns:
+            False if that cannot be done: they are to be delivered one by one.
+        """
+        if self.is_over:
+            return True
+        if self._sender is not None or not self._write(messages.frames(subscription.head)):
+            return False
+        subscription.last = cursor
+        return True
 
     def deliver(self, subscription: Subscription, frame: str, cursor: str | None) -> None:
         """Send something that was published to a subscription; an event has a cursor."""

@@ -7,6 +7,7 @@ https://docs.aws.amazon.com/appsync/latest/devguide/real-time-websocket-client.h
 import asyncio
 import itertools
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
@@ -20,6 +21,8 @@ from trinity.embedded.graphql.api import Api, Call
 from trinity.embedded.realtime import handshake, subscriptions
 from trinity.embedded.realtime.attendance import Attendance
 from trinity.embedded.realtime.connection import Connection, Limits, Send, Subscription
+from trinity.embedded.realtime.frames import EXTENSION, Messages
+from trinity.embedded.realtime.sequence import Sequence
 from trinity.embedded.realtime.subscriptions import LARGEST_EVENT, Refused, Started, View, refused
 from trinity.ports import Unavailable
 from trinity.topology import FUNCTIONS
@@ -38,6 +41,11 @@ _UNAUTHORIZED = "UnauthorizedException"
 _EXPIRED = {"errorType": _UNAUTHORIZED, "message": "Your token has expired."}
 _NOT_ALLOWED = "You are not authorized to make this call."
 
+
+_AT_ONCE = 50
+"""Events that are written at a time: between two such lots what was written goes out."""
+_LATE_S = 0.25
+"""How long an event waits for the one before it, which another thread is about to tell."""
 
 _LIMITS = Limits()
 
@@ -79,6 +87,9 @@ class Realtime:
         self._connections: set[Connection] = set()
         self._starting: set[Subscription] = set()
         self._topics: dict[_Topic, dict[View, dict[Subscription, None]]] = {}
+        self._sequences: dict[str, Sequence] = {}
+        self._arrived: deque[tuple[str, dict[str, Any]]] = deque()
+        self._turn_due = False
         self._attendance = Attendance(call, limits, self._end)
         self._requests = itertools.count()
         self._stopping = False
@@ -87,8 +98,12 @@ class Realtime:
 
     def publish(self, room: RoomId, event: dict[str, Any]) -> None:
         """Let all who follow a room see an event; from any thread."""
-        if self._loop is not None and (_EVENTS, room) in self._topics:
-            self._loop.call_soon_threadsafe(self._publish, room, event)
+        if self._loop is None or (_EVENTS, room) not in self._topics:
+            return
+        self._arrived.append((room, event))
+        if not self._turn_due:  # a turn that is due, but has not begun, takes this event along
+            self._turn_due = True
+            self._loop.call_soon_threadsafe(self._take_turn)
 
     def show(self, room: RoomId, presence: dict[str, Any]) -> None:
         """Let all who want to know see who is in a room; from any thread."""
@@ -131,7 +146,7 @@ class Realtime:
             await send({"type": "websocket.send", "text": frame})
             await send({"type": "websocket.close", "code": 1000})
             return
-        connection = self._open(send, identity)
+        connection = self._open(scope, send, identity)
         try:
             while (message := await receive())["type"] == "websocket.receive":
                 await self._answer(connection, message.get("text"), scope)
@@ -153,8 +168,9 @@ class Realtime:
             raise handshake.Refused(_NOT_ALLOWED, 401, _UNAUTHORIZED)
         return identity
 
-    def _open(self, send: Send, identity: _Identity) -> Connection:
-        connection = Connection(send, self._limits, self._cut_off)
+    def _open(self, scope: dict[str, Any], send: Send, identity: _Identity) -> Connection:
+        write = scope.get("state", {}).get(EXTENSION)
+        connection = Connection(send, self._limits, self._cut_off, *([write] if write else []))
         self._connections.add(connection)
         loop = asyncio.get_running_loop()
         self._keep_alive(connection)
@@ -265,6 +281,8 @@ class Realtime:
         subscription.connection.subscriptions[subscription.id] = subscription
         views = self._topics.setdefault((subscription.field, subscription.room), {})
         views.setdefault(subscription.view, {})[subscription] = None
+        if subscription.field == _EVENTS:
+            self._sequences.setdefault(subscription.room, Sequence())
         self._attendance.begin(subscription)
         loop = asyncio.get_running_loop()
         subscription.timer = loop.call_later(seconds, self._expire, subscription)
@@ -283,6 +301,8 @@ class Realtime:
             del views[subscription.view]
         if not views:
             del self._topics[topic]
+            if subscription.field == _EVENTS:
+                del self._sequences[subscription.room]
         self._attendance.end(subscription)
 
     def _complete(self, subscription: Subscription) -> None:
@@ -293,28 +313,69 @@ class Realtime:
         self._unfollow(subscription)
         subscription.connection.error(subscription.id, _EXPIRED)
 
-    def _publish(self, room: str, event: dict[str, Any]) -> None:
-        published = subscriptions.published_event(event)
-        size = len(subscriptions.text(published).encode())
-        cursor = event["cursor"]
-        if size >= LARGEST_EVENT:
+    def _take_turn(self) -> None:
+        """Tell what has arrived: all events of a room at once, and each room's in order."""
+        self._turn_due = False
+        rooms: dict[str, list[dict[str, Any]]] = {}
+        for _ in range(min(len(self._arrived), _AT_ONCE)):
+            room, event = self._arrived.popleft()
+            rooms.setdefault(room, []).append(event)
+        if self._arrived and not self._turn_due:
+            self._turn_due = True
+            asyncio.get_running_loop().call_soon(self._take_turn)
+        for room, events in rooms.items():
+            sequence = self._sequences.get(room)
+            if sequence is None:
+                continue  # nobody follows any more
+            waited = sequence.waits
+            self._publish(room, [one for event in events for one in sequence.take(event)])
+            if sequence.waits and not waited:
+                asyncio.get_running_loop().call_later(_LATE_S, self._wait_no_longer, room, sequence)
+
+    def _wait_no_longer(self, room: str, sequence: Sequence) -> None:
+        if self._sequences.get(room) is sequence:
+            self._publish(room, sequence.rest())
+
+    def _publish(self, room: str, events: list[dict[str, Any]]) -> None:
+        fitting: list[dict[str, Any]] = []
+        for event in events:
+            published = subscriptions.published_event(event)
+            size = len(subscriptions.encode(published))
+            if size < LARGEST_EVENT:
+                fitting.append(published)
+                continue
             said = "an event is too large for subscriptions, and was not delivered"
-            self._log("warning", said, room=room, cursor=cursor, bytes=size)
-            return
-        self._tell((_EVENTS, room), published, cursor)
+            self._log("warning", said, room=room, cursor=event["cursor"], bytes=size)
+        self._tell((_EVENTS, room), fitting)
 
     def _show(self, room: str, presence: dict[str, Any]) -> None:
-        self._tell((_PRESENCE, room), subscriptions.published_presence(presence))
+        self._tell((_PRESENCE, room), [subscriptions.published_presence(presence)])
         self._attendance.compare(room, presence["online"])
 
-    def _tell(self, topic: _Topic, published: dict[str, Any], cursor: str | None = None) -> None:
+    def _tell(self, topic: _Topic, published: list[dict[str, Any]]) -> None:
+        slow: list[tuple[Subscription, list[bytes | None]]] = []
         for view, followers in list(self._topics.get(topic, {}).items()):
-            if view.lets_through(published):
-                end = view.frame_end(published)
-                for subscription in tuple(followers):
-                    subscription.connection.deliver(subscription, subscription.head + end, cursor)
+            ends = [view.message_end(one) if view.lets_through(one) else None for one in published]
+            seen = [end for end in ends if end is not None]
+            if not seen:
+                continue
+            messages = Messages(seen)
+            cursor = published[-1].get("cursor")
+            for subscription in tuple(followers):
+                if not subscription.connection.deliver_all(subscription, messages, cursor):
+                    slow.append((subscription, ends))
+        for number, one in enumerate(published) if slow else ():
+            for subscription, ends in slow:
+                end = ends[number]
+                if end is not None:
+                    frame = (subscription.head + end).decode()
+                    subscription.connection.deliver(subscription, frame, one.get("cursor"))
 
     def _end(self, room: str, user: str | None) -> None:
+        while self._arrived:  # whoever goes hears of that first
+            self._take_turn()
+        if (sequence := self._sequences.get(room)) is not None:
+            self._publish(room, sequence.rest())
         for subscription in self._starting:
             if subscription.room == room and user in (None, subscription.user):
                 subscription.ended = True

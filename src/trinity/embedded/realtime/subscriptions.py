@@ -23,7 +23,8 @@ from trinity.embedded.graphql.documents import Document, Documents, Invalid
 LARGEST_EVENT = 240 * 1024
 """Bytes from which on AppSync does not deliver an event; it says so to nobody."""
 
-_encode = msgspec.json.Encoder().encode
+encode = msgspec.json.Encoder().encode
+"""Returns a value as JSON."""
 
 
 class Refused(Exception):
@@ -81,10 +82,10 @@ class View(NamedTuple):
         """
         return all(event.get(name) == value for name, value in self.arguments)
 
-    def frame_end(self, event: Mapping[str, Any]) -> str:
+    def message_end(self, event: Mapping[str, Any]) -> bytes:
         """Return what follows the id in the message that shows an event."""
         shown = {name: event.get(field) for name, field in self.fields}
-        return f',"payload":{text({"data": {self.name: shown}})}}}'
+        return b',"payload":' + encode({"data": {self.name: shown}}) + b"}"
 
 
 class Started(NamedTuple):
@@ -101,8 +102,8 @@ class Started(NamedTuple):
 
 
 def text(value: Any) -> str:
-    """Return a value as JSON."""
-    return _encode(value).decode()
+    """Return a value as a text of JSON."""
+    return encode(value).decode()
 
 
 def published_event(event: Mapping[str, Any]) -> dict[str, Any]:

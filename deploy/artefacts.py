@@ -121,7 +121,7 @@ WORKED_OUT: Mapping[str, tuple[str, Path]] = {
 }
 """Modules that a function does not get, since what they would work out is shipped instead."""
 
-_SETTINGS: Mapping[str, str] = {
+SETTINGS: Mapping[str, str] = {
     "AWS_REGION": "eu-west-1",
     "AWS_ENDPOINT_URL": "http://localhost",  # without TLS, which is nothing of ours
     "TRINITY_TABLE_NAME": "trinity",
@@ -130,7 +130,7 @@ _SETTINGS: Mapping[str, str] = {
     "TRINITY_CURSOR_SECRET": "trinity",
     "TRINITY_BUS_NAME": "trinity",
     "TRINITY_QUEUE_PREFIX": "trinity-",
-    "TRINITY_APPSYNC_URL": "https://trinity/graphql",
+    "TRINITY_APPSYNC_URL": "http://localhost/graphql",
     "TRINITY_SES": "on",
     "TRINITY_TOPIC_ARN": "trinity",
     "TRINITY_PUSH_SECRET": "trinity",
@@ -250,7 +250,7 @@ def _fill(folder: Path, layer: Layer, target: Target, store: Path) -> None:
 
 
 def _function(function: Function, ours: Path, target: Target, out: Path) -> FunctionArtefact:
-    settings = dict(_SETTINGS)
+    settings = dict(SETTINGS)
     if ("cache", "share") in function.grants:
         settings["TRINITY_REDIS_URL"] = "redis://trinity"
     needed = needs.of_function(function.module, settings, not_into=WORKED_OUT)

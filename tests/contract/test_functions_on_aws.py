@@ -2,6 +2,8 @@
 
 import copy
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,9 +14,10 @@ import pytest
 
 from deploy import ministack
 from tests.contract.conftest import DynamoStore, boto, new_bucket, new_secret
+from tests.unit.test_cold_start import FORBIDDEN
 from trinity import bootstrap
 from trinity.bootstrap import Services
-from trinity.common.settings import Settings
+from trinity.common.settings import from_environment
 from trinity.embedded.schedules import schedule_event
 from trinity.openapi import load
 from trinity.topology import FUNCTIONS, Stream
@@ -60,15 +63,16 @@ class Cloud:
         self.endpoint = endpoint
         self.store = DynamoStore(endpoint)
         self.bucket = new_bucket(endpoint)
-        settings = Settings(
-            data=str(folder),
-            public_url="https://trinity.example",
-            table_name=self.store.name,
-            bucket_name=self.bucket,
-            signing_secret=new_secret(endpoint),
-            cursor_secret=new_secret(endpoint, "a long text that nobody can guess"),
-        )
-        self.services = Services(settings, ministack.environment(endpoint))
+        self.environment = {
+            **ministack.environment(endpoint),
+            "TRINITY_DATA": str(folder),
+            "TRINITY_PUBLIC_URL": "https://trinity.example",
+            "TRINITY_TABLE_NAME": self.store.name,
+            "TRINITY_BUCKET_NAME": self.bucket,
+            "TRINITY_SIGNING_SECRET": new_secret(endpoint),
+            "TRINITY_CURSOR_SECRET": new_secret(endpoint, "a long text that nobody can guess"),
+        }
+        self.services = Services(from_environment(self.environment), self.environment)
 
     def invoke(self, name: str, event: Event) -> Any:
         """Call a function as in a fresh environment."""
@@ -157,3 +161,68 @@ def test_a_token_that_was_given_out_on_aws_is_one_of_the_key_set(cloud: Cloud) -
     key = keys[jwt.get_unverified_header(token)["kid"]]
     claims = jwt.decode(token, key, algorithms=["RS256"], audience="trinity", issuer=issuer)
     assert claims["sub"] == session["user"]["id"]
+
+
+# --------------------------------------------------------------------------------- cold starts
+
+FIRST = """
+import json, sys
+event, sys.path[:], outcome = json.loads(sys.argv[1])
+before = set(sys.modules)
+sys.modules["typing_extensions"] = None  # functions are shipped without it
+from trinity.handlers.{module} import handler
+response = handler(event, None)
+import ssl  # as the first connection to AWS does
+with open(outcome, "w") as file:
+    json.dump([response["statusCode"], list(set(sys.modules) - before)], file)
+"""
+MOST_MODULES = 140
+"""Beside those of the bare interpreter; unlike in the unit tests, with the first connection."""
+MOST_MODULES_OF_SIGNING = 180
+SIGNING = {"guest", "refresh"}
+OF_CRYPTOGRAPHY = {"dataclasses", "inspect"}
+
+
+def test_the_first_request_of_a_function_loads_no_more_than_its_budget(
+    cloud: Cloud, tmp_path: Path
+) -> None:
+    session = cloud.ask("guest", {"name": "Ana"}, status=201)
+    ana, ben = session["user"]["id"], cloud.guest("Ben")
+    deck = {"source": "list", "items": [{"title": f"Film {n}"} for n in range(9)]}
+    room = cloud.ask("create_room", {"deck": deck}, status=201, by=ana)
+    here = {"roomId": room["id"]}
+    first = cloud.ask("get_deck", by=ana, **here)["items"][0]["id"]
+    vote = {"titleId": first, "choice": "yes"}
+    events = {
+        "guest": request("guest", {"name": "Cem"}),
+        "refresh": request("refresh", {"refreshToken": session["refreshToken"]}),
+        "get_me": request("get_me", by=ana),
+        "list_rooms": request("list_rooms", by=ana),
+        "join_room": request("join_room", {"code": room["code"]}, by=ben),
+        "get_room": request("get_room", by=ana, **here),
+        "next_cards": request("next_cards", by=ana, **here),
+        "cast_votes": request("cast_votes", vote, by=ana, **here),
+        "get_results": request("get_results", by=ana, **here),
+        "room_events": request("room_events", by=ana, **here),
+        "jwks": request("jwks"),
+        "health": request("health"),
+    }
+    loaded: dict[str, set[str]] = {}
+    for name, event in events.items():
+        outcome = tmp_path / name
+        given = json.dumps([event, sys.path, str(outcome)])
+        subprocess.run(
+            [sys.executable, "-S", "-c", FIRST.format(module=BY_NAME[name].module), given],
+            env=cloud.environment,
+            check=True,
+            timeout=60,
+            stdout=subprocess.DEVNULL,
+        )
+        status, modules = json.loads(outcome.read_text())
+        assert status < 300, name
+        loaded[name] = set(modules)
+    for name, modules in loaded.items():
+        signs = name in SIGNING
+        assert modules & FORBIDDEN == {"ssl"} | (OF_CRYPTOGRAPHY if signs else set()), name
+        most = MOST_MODULES_OF_SIGNING if signs else MOST_MODULES
+        assert len(modules) <= most, (name, len(modules))

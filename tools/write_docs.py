@@ -85,7 +85,7 @@ def api_page() -> str:
             lines.append(f"| `{function.route}` | `{function.name}` | {summary} |")
     lines += [
         "",
-        "Not there yet: uploads (and decks made of them), avatars, and the reports of rooms and users.",
+        "Not there yet: uploads (and decks made of them), and avatars.",
         "",
         "## Limits",
         "",

@@ -20,6 +20,7 @@ _EPILOG = (
 _ON_AWS_ALONE = (
     "table_name",
     "bucket_name",
+    "archive_bucket_name",
     "bus_name",
     "queue_prefix",
     "appsync_url",

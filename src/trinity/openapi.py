@@ -11,7 +11,7 @@ from trinity import __version__
 from trinity.bootstrap import Operation
 from trinity.common import problems
 from trinity.common.requests import Reply
-from trinity.common.shapes import TitlesPage
+from trinity.common.shapes import RoomReport, TitlesPage
 from trinity.domain import errors
 from trinity.domain.errors import DomainError
 from trinity.topology import FUNCTIONS, Function
@@ -21,12 +21,14 @@ _REF = "#/components/schemas/{name}"
 # What use cases answer that set headers of their own, and so do not name the type of the body.
 _BODIES: dict[str, Any] = {
     "get_deck": TitlesPage,
+    "room_report": RoomReport,
     "jwks": dict[str, list[dict[str, str]]],
     "discovery": dict[str, Any],
     "openapi": dict[str, Any],
 }
 _PAGES = frozenset(("confirm_unsubscribe", "unsubscribe"))
 _CREATES = frozenset(("create_room",))
+_AS_CSV_TOO = frozenset(("room_report",))
 
 _HEADERS: dict[str, Any] = {
     "X-Request-Id": {
@@ -187,6 +189,8 @@ def _responses(
     elif result is not None:
         (schema,), _ = msgspec.json.schema_components([result], ref_template=_REF)
         good["content"] = {"application/json": {"schema": schema}}
+        if function.name in _AS_CSV_TOO:
+            good["content"]["text/csv"] = {"schema": {"type": "string"}}
     responses = {str(handler.status): good}
     if handler.tagged:
         responses["304"] = {

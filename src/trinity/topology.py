@@ -180,6 +180,8 @@ FUNCTIONS: tuple[Function, ...] = (
     Function("cast_votes", "votes.cast", "POST /api/rooms/{roomId}/votes", "user", _WRITE + _CACHE + _DECK, fields=("Mutation.castVote", "Mutation.castVotes")),
     Function("undo_vote", "votes.undo", "DELETE /api/rooms/{roomId}/votes/{titleId}", "user", _WRITE + _CACHE + _DECK, fields=("Mutation.undoVote",)),
     Function("get_results", "votes.results", "GET /api/rooms/{roomId}/results", "user", _READ + _DECK, fields=("Query.results",)),
+    Function("room_report", "reports.room", "GET /api/rooms/{roomId}/report", "user", _READ + _DECK),
+    Function("my_report", "reports.me", "GET /api/me/report", "user", _READ + _DECK),
     Function("list_genres", "catalogue.genres", "GET /api/catalogue/genres", "none", _TITLES, blocking=True, fields=("Query.genres",)),
     Function("search_titles", "catalogue.search", "GET /api/catalogue/titles", "none", _TITLES + _CURSOR, blocking=True, fields=("Query.titles",)),
     Function("invite", "rooms.invite", "POST /api/rooms/{roomId}/invitations", "user", _WRITE + _LIMITS + _CURSOR),
@@ -206,6 +208,7 @@ FUNCTIONS: tuple[Function, ...] = (
     Function("emit", "streams.emit", grants=(("bus", "publish"),), timeout_s=30, streams=(
         Stream("events", ("ROOM", "MATCH#", "BALLOT#", "PROFILE", "INVITE#"), batch=1000, window_s=1.0),
     )),
+    Function("analyse", "queues.analyse", grants=(*_WRITE, *_DECK), timeout_s=60, queue=Queue("analyse", events=("RoomOpened", "MemberJoined", "VoteCast", "MatchFound"), batch=200, window_s=5.0, visibility_s=360, receives=10)),
     Function("archive_events", "queues.archive", grants=(("archive", "write"),), timeout_s=60, queue=Queue("archive", events=EVENTS, batch=1000, window_s=60.0, visibility_s=360)),
     Function("tidy_archive", "schedules.tidy_archive", grants=(*_WRITE, ("archive", "read"), ("archive", "write")), memory_mb=1769, timeout_s=120, schedules=(Schedule("tidy-archive", every_s=24 * 3600, offset_s=2 * 3600),)),
     Function("notify", "queues.notify", grants=(*_WRITE, ("topic", "publish")), timeout_s=30, queue=Queue("notify", events=("MatchFound", "MemberInvited"), visibility_s=180)),

@@ -85,9 +85,8 @@ class Document:
         kind = response.headers.get("content-type", "").partition(";")[0]
         if kind not in content:
             return [*found, f"{kind} is not documented"]
-        if kind == "text/html":
-            return found
-        errors = self._validator(content[kind]["schema"]).iter_errors(response.json)
+        body = response.json if kind.endswith("json") else response.text
+        errors = self._validator(content[kind]["schema"]).iter_errors(body)
         return found + [f"{error.instance_path}: {error.message}" for error in errors]
 
     def _operation(self, method: str, path: str) -> dict[str, Any] | None:

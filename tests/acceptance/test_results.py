@@ -219,6 +219,8 @@ VISIBLE = [
     "/api/rooms",
     "/api/me",
     "/api/me/matches",
+    "/api/rooms/{r1}/report",
+    "/api/me/report",
 ]
 
 

@@ -14,7 +14,7 @@ from tests.faults.evening import spend, told
 from tests.faults.groups import Group
 from trinity.domain.consensus import Easing
 from trinity.domain.domain_events import DomainEvent
-from trinity.domain.ids import MINUTE
+from trinity.domain.ids import MINUTE, utc_day
 from trinity.infrastructure.filesystem.archive import FileArchive
 from trinity.store import archive as files
 
@@ -70,10 +70,10 @@ def test_days_are_told_as_they_were(ask: Any, events: list[DomainEvent]) -> None
             room, at = event.data["roomId"], event.data["at"]
             matched[room] = min(matched.get(room, at), at)
     joined = {(e.data["roomId"], e.data["userId"]) for e in events if e.type == "MemberJoined"}
-    days = {files.day(at) for at in opened.values()}
+    days = {utc_day(at) for at in opened.values()}
     assert rows.keys() == days
     for day in days:
-        rooms = [room for room, at in opened.items() if files.day(at) == day]
+        rooms = [room for room, at in opened.items() if utc_day(at) == day]
         took = [matched[room] - opened[room] for room in rooms if room in matched]
         count, members, votes, rate, p50, p90 = rows[day]
         assert count == len(rooms)

@@ -287,6 +287,8 @@ CASES = [
         before=is_here,
     ),
     Case("get_results", "a member", 0, 2, in_room(), calls=["get", "query"]),
+    Case("room_report", "secret and at it", 0, 2, in_room(), calls=["get", "query", "query"]),
+    Case("my_report", "one room, and at it", 0, 3, calls=["query", "query", "batch_get", "query"]),
     Case("register", "somebody new", 5, 0, lambda *_: NEW, calls=["transact", "put"]),
     Case("guest", "somebody new", 2, 0, lambda *_: {"name": "New"}, calls=["put", "put"]),
     Case(

@@ -54,12 +54,14 @@ class Origin(msgspec.Struct, frozen=True):
         bearer: the access token that was sent along, not verified; only for routes that work
             with and without one.
         idempotency_key: tells repeated requests from new ones.
+        accept: media types that the client would like, as it says it.
     """
 
     address: str
     base_url: str
     bearer: str | None
     idempotency_key: str | None
+    accept: str = ""
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -122,6 +124,7 @@ def origin(event: Event, public_url: str) -> Origin:
         or f"{headers.get('x-forwarded-proto', 'https')}://{headers.get('host', 'localhost')}",
         bearer=token.strip() if scheme.lower() == "bearer" else None,
         idempotency_key=headers.get("idempotency-key"),
+        accept=headers.get("accept", ""),
     )
 
 
@@ -175,6 +178,29 @@ def refuse(event: Event, error: DomainError) -> Response:
     if error.retry_after is not None:
         headers["retry-after"] = str(error.retry_after)
     return {"statusCode": status, "headers": headers, "body": _encode(document).decode()}
+
+
+def prefers(accept: str, kind: str, *, over: str) -> bool:
+    """Tell whether a client would rather have one media type than another (RFC 9110, 12.5.1)."""
+    return _quality(accept, kind) > _quality(accept, over)
+
+
+def _quality(accept: str, kind: str) -> float:
+    """Return what the most specific range that a media type is in says about it, 0 for none."""
+    best = (-1, 0.0)
+    for part in accept.lower().split(","):
+        name, *parameters = (piece.strip() for piece in part.split(";"))
+        quality = 1.0
+        for parameter in parameters:
+            if parameter.startswith("q="):
+                try:
+                    quality = float(parameter[2:])
+                except ValueError:
+                    quality = 0.0
+        ranges = ("*/*", kind.split("/")[0] + "/*", kind)
+        if name in ranges:
+            best = max(best, (ranges.index(name), quality))
+    return best[1]
 
 
 def has_tag(event: Event, tag: str) -> bool:

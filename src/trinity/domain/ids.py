@@ -1,5 +1,6 @@
 """Kinds of identifiers and times, told apart by type."""
 
+import time
 from typing import NewType
 
 UserId = NewType("UserId", str)
@@ -13,6 +14,12 @@ BlobId = NewType("BlobId", str)
 """SHA-256 of the content, in hexadecimal."""
 Millis = NewType("Millis", int)
 """A point in time: milliseconds since 1970-01-01T00:00:00Z."""
+
+
+def utc_day(at: Millis) -> str:
+    """Return the day of a point in time, in UTC, as `2026-11-25`."""
+    return time.strftime("%Y-%m-%d", time.gmtime(at // 1000))
+
 
 MINUTE = 60_000
 HOUR = 60 * MINUTE

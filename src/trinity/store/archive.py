@@ -10,14 +10,13 @@ the way leaves out whoever removed his account.
 
 import gzip
 import hashlib
-import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
 
 from trinity.domain.domain_events import DomainEvent, UserDeleted
-from trinity.domain.ids import Millis, UserId
+from trinity.domain.ids import UserId, utc_day
 from trinity.ports import Archive
 
 FOLDER = "events"
@@ -30,16 +29,11 @@ _encode = msgspec.json.Encoder().encode
 _decoder = msgspec.json.Decoder(DomainEvent)
 
 
-def day(at: Millis) -> str:
-    """Return the day of a point in time, in UTC, as `2026-11-25`."""
-    return time.strftime("%Y-%m-%d", time.gmtime(at // 1000))
-
-
 def write(archive: Archive, events: Iterable[DomainEvent]) -> None:
     """Keep some events."""
     by_day: dict[str, dict[str, DomainEvent]] = {}
     for event in events:
-        by_day.setdefault(day(event.occurred), {})[event.id] = event
+        by_day.setdefault(utc_day(event.occurred), {})[event.id] = event
     for date, some in by_day.items():
         archive.put(_name(date, some), _packed(some))
 

@@ -15,6 +15,10 @@
 | event log    | `ROOM#id`     | `LOG`                 |
 | presence     | `ROOM#id`     | `HERE#user`           |
 | idempotency  | `USER#id`     | `ONCE#operation#hash` |
+| tally        | `REPORT#room` | `TALLY#title`         |
+| summary      | `REPORT#room` | `SUMMARY`             |
+| taste        | `USER#id`     | `TASTE#room`          |
+| room of day  | `DAY#date`    | `ROOM#id`             |
 | schedule     | `SCHEDULE#name`| `SCHEDULE`          |
 | preferences  | `USER#id`     | `NOTICE#PREFERENCES`  |
 | browser      | `USER#id`     | `NOTICE#PUSH#id`      |
@@ -47,6 +51,8 @@ BROWSER: Final = "NOTICE#PUSH#"
 WEBHOOK: Final = "NOTICE#WEBHOOK#"
 SESSION: Final = "SESSION#"
 MY_ROOM: Final = "ROOM#"
+TALLY: Final = "TALLY#"
+TASTE: Final = "TASTE#"
 
 
 def user_pk(user: UserId) -> str:
@@ -132,6 +138,36 @@ def log(room: RoomId) -> Key:
 def here(room: RoomId, user: UserId) -> Key:
     """Return the key of what tells that a member is in the room just now."""
     return Key(room_pk(room), HERE + user)
+
+
+def report_pk(room: RoomId) -> str:
+    """Return the partition of what is kept of a room for reports."""
+    return f"REPORT#{room}"
+
+
+def tally(room: RoomId, title: TitleId) -> Key:
+    """Return the key of the votes on one title with their times."""
+    return Key(report_pk(room), TALLY + title)
+
+
+def summary(room: RoomId) -> Key:
+    """Return the key of what has come to a room."""
+    return Key(report_pk(room), "SUMMARY")
+
+
+def taste(user: UserId, room: RoomId) -> Key:
+    """Return the key of what a user votes for in a room."""
+    return Key(user_pk(user), TASTE + room)
+
+
+def day_pk(date: str) -> str:
+    """Return the partition of the rooms that were opened on a day."""
+    return f"DAY#{date}"
+
+
+def room_of_day(date: str, room: RoomId) -> Key:
+    """Return the key of how a room counts for its day."""
+    return Key(day_pk(date), f"ROOM#{room}")
 
 
 def once(user: UserId, operation: str, key_hash: str) -> Key:

@@ -6,7 +6,7 @@ then the `UserDeleted` itself loses the id.
 """
 
 from trinity.bootstrap import scheduled
-from trinity.domain.ids import DAY, Millis, UserId
+from trinity.domain.ids import DAY, Millis, UserId, utc_day
 from trinity.ports import Archive
 from trinity.store import archive as files
 
@@ -24,7 +24,7 @@ def tidy_archive(*, archive: Archive, at: Millis) -> None:
         at: when this run was due.
     """
     today, missed, late, settled = (
-        files.day(Millis(at - ago)) for ago in (0, _MISSED, LATE_FOR, LATE_FOR + _MISSED)
+        utc_day(Millis(at - ago)) for ago in (0, _MISSED, LATE_FOR, LATE_FOR + _MISSED)
     )
     past = [date for date in files.days(archive) if date < today]
     gone: set[UserId] = set()

@@ -1,0 +1,1 @@
+"""Reports: what has become of it all."""

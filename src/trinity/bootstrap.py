@@ -678,13 +678,14 @@ class Worker(_Function):
         from trinity.common.resilience import chance, full_jitter
 
         attempt = int(record["attributes"]["ApproximateReceiveCount"]) - 1
-        delay_s = full_jitter(attempt, base=_FIRST_WAIT_S, cap=_LONGEST_WAIT_S, chance=chance)
+        wait_s = full_jitter(attempt, base=_FIRST_WAIT_S, cap=_LONGEST_WAIT_S, chance=chance)
+        delay_s = round(wait_s)
         if isinstance(error, Unavailable):
-            delay_s = max(delay_s, error.after_s)
+            delay_s = max(delay_s, ceil(error.after_s))
         name = record["eventSourceARN"].rpartition(":")[2]
         try:
             queue = name.removeprefix(services().settings.queue_prefix)
-            self._queues.retry_later(queue, record["receiptHandle"], delay_s=ceil(delay_s))
+            self._queues.retry_later(queue, record["receiptHandle"], delay_s=delay_s)
         except Exception as fault:  # noqa: BLE001  (then it comes again after the visibility time)
             self._log.exception("could not put a message off", fault, operation=self.name)
 

@@ -38,12 +38,16 @@ check: $(VENV)/dev.stamp ## format, lint, types, arrows, unit tests: seconds, ch
 	$(BIN)/python -m tools.write_docs --check
 	$(BIN)/pytest tests/unit
 
-test: check chromium redis $(VENV)/cloud.stamp ## everything, with nothing skipped
+test: check chromium node redis $(VENV)/cloud.stamp ## everything, with nothing skipped
 	$(BIN)/pytest tests --ignore=tests/unit
 
 .PHONY: chromium
 chromium:
 	@command -v chromium >/dev/null || (echo "Installing Chromium for the browser tests …" && apt-get -qq update && apt-get -qq install -y chromium >/dev/null)
+
+.PHONY: node
+node:
+	@command -v npm >/dev/null || (echo "Installing Node.js for the tests of clients …" && apt-get -qq update && apt-get -qq install -y nodejs npm >/dev/null)
 
 .PHONY: redis
 redis:

@@ -271,3 +271,23 @@ def test_nobody_gets_a_new_address_behind_a_proxy_by_claiming_to_be_further_away
     attempts_until_limited(
         lambda: next(made_up).post("/api/auth/guest", {"name": "ana"}), limit.most, limit.per_s
     )
+
+
+def test_twenty_rooms_in_one_graphql_request_count_as_twenty(somewhere: Somewhere) -> None:
+    token, most = guest(somewhere), PER_ACCOUNT["create_room"].most
+    deck = '{deck: {source: list, items: [{title: "jaws"}]}}'
+    fields = " ".join(f"a{n}: createRoom(input: {deck}) {{ id }}" for n in range(20))
+    refused: list[str] = []
+    for _ in range(most // 20 + 1):
+        answer = somewhere.post("/graphql", {"query": f"mutation {{ {fields} }}"}, token)
+        refused += [error["errorType"] for error in answer.json.get("errors", [])]
+    assert refused == ["RateLimited"]  # what comes after it in the request is not tried
+
+
+def test_one_graphql_request_tries_one_wrong_code(somewhere: Somewhere) -> None:
+    """A field that must not be null ends its mutation: aliases are no way to guess faster."""
+    token = guest(somewhere)
+    fields = " ".join(f'a{n}: joinRoom(code: "22222{n % 10}") {{ id }}' for n in range(20))
+    answer = somewhere.post("/graphql", {"query": f"mutation {{ {fields} }}"}, token)
+    [error] = answer.json["errors"]
+    assert (error["path"], error["errorType"]) == (["a0"], "RoomNotFound")

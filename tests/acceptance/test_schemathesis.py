@@ -1,13 +1,19 @@
-"""Schemathesis reads the document, makes requests of it, and holds the answers against it.
+"""Schemathesis reads the API's document and schema, asks what fits them, and looks at the answers.
 
 Everything is derandomised: the same document gives the same requests.
 """
 
+import io
+import re
+from typing import Any
+
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
 from schemathesis import Case
 from schemathesis.checks import not_a_server_error
+from schemathesis.graphql import nodes
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_headers_conformance,
@@ -18,6 +24,7 @@ from schemathesis.specs.openapi.checks import (
 from tests.acceptance.contract import violations
 from tests.acceptance.scenarios import Host, World
 from tests.server import Response
+from trinity.embedded.graphql import schema as schemas
 from trinity.openapi import document
 
 CHECKS = [
@@ -68,6 +75,23 @@ class Visitor:
             if gone.status != 200:
                 self._arrive()
 
+    def ask(self, case: Any) -> None:
+        """Send a query, its ids those of the visitor's own room, and look at the answer."""
+        query = case.body
+        for name, own in {"roomId": self._room["id"], "titleId": self._room["jaws"]}.items():
+            query = re.sub(rf'{name}: "(?:[^"\\\\]|\\\\.)*"', f'{name}: "{own}"', query)
+        token = self._world.token("ana")
+        for text in {case.body, query}:
+            answer = self._world.client.post("/graphql", json={"query": text}, token=token)
+            assert answer.status == 200, f"{text}\n{answer}"
+            for error in answer.json.get("errors", []):
+                assert error["message"], error
+                assert error.get("errorType") not in ("InternalError", "ServiceUnavailable"), error
+            assert "data" in answer.json
+        gone = self._world.client.get(f"/api/rooms/{self._room['id']}", token=token)
+        if gone.status != 200:
+            self._arrive()
+
     def at_home(self, case: Case) -> None:
         """Let a request be about the visitor's own room."""
         own = {
@@ -96,3 +120,29 @@ def test_what_the_document_says_is_what_happens(case: Case, visitor: Visitor) ->
     if case.path_parameters:
         visitor.at_home(case)
         visitor.send(case)
+
+
+# --------------------------------------------------------------------------------------- GraphQL
+
+for name, examples in {
+    "AWSJSON": st.just('{"a": 1}'),
+    "AWSDateTime": st.just("2026-11-22T12:00:00.000Z"),
+    "AWSURL": st.just("https://example.org/"),
+}.items():
+    schemathesis.graphql.scalar(name, examples.map(nodes.String))
+
+graphql = schemathesis.graphql.from_file(io.StringIO(schemas.prelude() + schemas.sdl()))
+
+
+@graphql.parametrize()
+@settings(
+    max_examples=25,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
+def test_whatever_fits_the_schema_is_answered_or_refused_with_a_reason(
+    case: Case, visitor: Visitor
+) -> None:
+    visitor.ask(case)

@@ -514,15 +514,26 @@ def test_a_refusal_of_the_function_is_an_error_with_the_id() -> None:
     asyncio.run(main())
 
 
-@pytest.mark.parametrize(("letters", "arrives"), [(240 * 1024 - 500, True), (240 * 1024, False)])
-def test_an_event_of_240_kilobytes_is_not_delivered_and_the_log_says_so(
-    letters: int, arrives: bool
+@pytest.mark.parametrize(
+    ("letters", "selected", "arrives"),
+    [
+        (240 * 1024 - 500, "data", True),
+        (240 * 1024, "data", False),
+        (240 * 1024, "cursor", True),  # what counts is what a subscriber would be sent
+        (2 * 1024, " ".join(f"a{n}: data" for n in range(100)), True),
+        (3 * 1024, " ".join(f"a{n}: data" for n in range(100)), False),
+    ],
+)
+def test_a_message_of_240_kilobytes_is_not_delivered_and_the_log_says_so(
+    letters: int, selected: str, arrives: bool
 ) -> None:
+    query = f"subscription S($r: ID!) {{ onRoomEvent(roomId: $r) {{ {selected} }} }}"
+
     async def main() -> None:
         log = Lines()
         realtime = endpoint(log=log)
         client = Client(realtime)
-        await client.start("1", "r1")
+        await client.start("1", "r1", query=query)
         client.told()
         realtime.publish("r1", {**EVENT, "data": {"x": "x" * letters}})  # type: ignore[arg-type]
         await settle()

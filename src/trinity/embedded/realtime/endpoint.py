@@ -23,7 +23,7 @@ from trinity.embedded.realtime.attendance import Attendance
 from trinity.embedded.realtime.connection import Connection, Limits, Send, Subscription
 from trinity.embedded.realtime.frames import EXTENSION, Messages
 from trinity.embedded.realtime.sequence import Sequence
-from trinity.embedded.realtime.subscriptions import LARGEST_EVENT, Refused, Started, View, refused
+from trinity.embedded.realtime.subscriptions import LARGEST_MESSAGE, Refused, Started, View, refused
 from trinity.ports import Unavailable
 from trinity.topology import FUNCTIONS
 
@@ -337,16 +337,7 @@ class Realtime:
             self._publish(room, sequence.rest())
 
     def _publish(self, room: str, events: list[dict[str, Any]]) -> None:
-        fitting: list[dict[str, Any]] = []
-        for event in events:
-            published = subscriptions.published_event(event)
-            size = len(subscriptions.encode(published))
-            if size < LARGEST_EVENT:
-                fitting.append(published)
-                continue
-            said = "an event is too large for subscriptions, and was not delivered"
-            self._log("warning", said, room=room, cursor=event["cursor"], bytes=size)
-        self._tell((_EVENTS, room), fitting)
+        self._tell((_EVENTS, room), list(map(subscriptions.published_event, events)))
 
     def _show(self, room: str, presence: dict[str, Any]) -> None:
         self._tell((_PRESENCE, room), [subscriptions.published_presence(presence)])
@@ -355,7 +346,7 @@ class Realtime:
     def _tell(self, topic: _Topic, published: list[dict[str, Any]]) -> None:
         slow: list[tuple[Subscription, list[bytes | None]]] = []
         for view, followers in list(self._topics.get(topic, {}).items()):
-            ends = [view.message_end(one) if view.lets_through(one) else None for one in published]
+            ends = [self._message_end(view, one) for one in published]
             seen = [end for end in ends if end is not None]
             if not seen:
                 continue
@@ -370,6 +361,17 @@ class Realtime:
                 if end is not None:
                     frame = (subscription.head + end).decode()
                     subscription.connection.deliver(subscription, frame, one.get("cursor"))
+
+    def _message_end(self, view: View, published: dict[str, Any]) -> bytes | None:
+        if not view.lets_through(published):
+            return None
+        end = view.message_end(published)
+        if len(end) < LARGEST_MESSAGE:
+            return end
+        said = "a message is too large for subscriptions, and was not delivered"
+        about = {"room": published["roomId"], "cursor": published.get("cursor")}
+        self._log("warning", said, **about, bytes=len(end))
+        return None
 
     def _end(self, room: str, user: str | None) -> None:
         while self._arrived:  # whoever goes hears of that first

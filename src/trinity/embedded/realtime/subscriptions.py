@@ -20,8 +20,8 @@ from graphql.execution.values import get_argument_values, get_variable_values
 
 from trinity.embedded.graphql.documents import Document, Documents, Invalid
 
-LARGEST_EVENT = 240 * 1024
-"""Bytes from which on AppSync does not deliver an event; it says so to nobody."""
+LARGEST_MESSAGE = 240 * 1024
+"""Bytes from which on AppSync does not deliver what was published; it says so to nobody."""
 
 encode = msgspec.json.Encoder().encode
 """Returns a value as JSON."""

@@ -60,6 +60,7 @@ def _surroundings(
         "": {
             "TRINITY_PUBLIC_URL": edge.public_url,
             "TRINITY_ISSUER_URL": edge.issuer,
+            "TRINITY_PROXIES": "1",  # CloudFront
             "TRINITY_METRICS_NAMESPACE": f"Trinity/{stage.name}",
         },
         "table": {"TRINITY_TABLE_NAME": data.table.table_name},

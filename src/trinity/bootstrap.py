@@ -435,7 +435,7 @@ class _Front(Protocol):
 
     def caller(self, event: Event, /) -> requests.Caller: ...
 
-    def origin(self, event: Event, public_url: str, /) -> requests.Origin: ...
+    def origin(self, event: Event, public_url: str, proxies: int, /) -> requests.Origin: ...
 
     def cause(self, event: Event, /) -> Cause | None: ...
 
@@ -496,7 +496,8 @@ class Operation(_Function):
 
     def connect(self) -> None:
         """See `_Function.connect`."""
-        self._public_url = services().settings.public_url
+        settings = services().settings
+        self._public_url, self._proxies = settings.public_url, settings.proxies
         super().connect()
 
     def __call__(self, event: Event, context: object) -> Any:
@@ -564,7 +565,7 @@ class Operation(_Function):
         if self._takes_caller:
             arguments["caller"] = front.caller(event)
         if self._takes_origin:
-            arguments["origin"] = front.origin(event, self._public_url)
+            arguments["origin"] = front.origin(event, self._public_url, self._proxies)
         if self.request_type is not None:
             arguments["request"] = front.read(event, self.request_type)
         return arguments

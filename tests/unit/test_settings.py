@@ -20,6 +20,7 @@ GIVEN: dict[str, tuple[str, Any]] = {
     "public_url": ("https://films.example.org", "https://films.example.org"),
     "issuer_url": ("https://id.example.org", "https://id.example.org"),
     "trusted_proxies": ("10.0.0.1,10.0.0.2", "10.0.0.1,10.0.0.2"),
+    "proxies": ("1", 1),
     "rate_limits": ("off", "off"),
     "log_level": ("debug", "debug"),
     "metrics_namespace": ("Trinity-dev", "Trinity-dev"),

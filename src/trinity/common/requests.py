@@ -7,6 +7,7 @@ https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-in
 import base64
 import binascii
 import re
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -114,12 +115,21 @@ def caller(event: Event) -> Caller:
     return Caller(UserId(claims["sub"]), claims["sid"])
 
 
-def origin(event: Event, public_url: str) -> Origin:
-    """Return where a request comes from."""
+def origin(event: Event, public_url: str, proxies: int) -> Origin:
+    """Return where a request comes from.
+
+    Args:
+        event: what API Gateway tells.
+        public_url: see `Settings`.
+        proxies: see `Settings`.
+    """
     context, headers = event["requestContext"], event["headers"]
     scheme, _, token = headers.get("authorization", "").partition(" ")
+    address = context["http"]["sourceIp"]
+    if proxies:
+        address = forwarded_for(headers, own=1 + proxies) or address
     return Origin(
-        address=context["http"]["sourceIp"],
+        address=address,
         base_url=public_url.rstrip("/")
         or f"{headers.get('x-forwarded-proto', 'https')}://{headers.get('host', 'localhost')}",
         bearer=token.strip() if scheme.lower() == "bearer" else None,
@@ -131,6 +141,20 @@ def origin(event: Event, public_url: str) -> Origin:
 def cause(event: Event) -> Cause | None:
     """Return the request as what it may lead to should name it."""
     return causes.of_request(event["requestContext"]["requestId"], event["headers"])
+
+
+def forwarded_for(headers: Mapping[str, str], *, own: int) -> str | None:
+    """Return the client as the first of our own hops saw it; None if no hop says.
+
+    Each hop appends whom it got the request from. What a client sends along comes first and can be
+    anything; the last ones are ours.
+
+    Args:
+        headers: of the request.
+        own: how many hops, from the end, were noted by our own.
+    """
+    hops = [hop.strip() for hop in headers.get("x-forwarded-for", "").split(",")]
+    return hops[max(0, len(hops) - own)] or None
 
 
 def respond(event: Event, result: Any, status: int, *, tagged: bool) -> Response:

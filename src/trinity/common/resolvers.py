@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from trinity.common.requests import Caller, Event, Origin, Reply, invalid
+from trinity.common.requests import Caller, Event, Origin, Reply, forwarded_for, invalid
 from trinity.domain import errors
 from trinity.domain.ids import UserId
 from trinity.store import causes
@@ -46,16 +46,20 @@ def caller(event: Event) -> Caller:
     return Caller(UserId(claims["sub"]), claims["sid"])
 
 
-def origin(event: Event, public_url: str) -> Origin:
-    """Return where a request comes from."""
+def origin(event: Event, public_url: str, proxies: int) -> Origin:
+    """Return where a request comes from.
+
+    Args:
+        event: what AppSync tells.
+        public_url: see `Settings`.
+        proxies: see `Settings`.
+    """
     request = event["request"]
     headers = request["headers"]
-    # Each hop appends whom it got the request from. What a client sends along comes first and can
-    # be anything; AppSync's own front is the last, and before it stands the client as it saw it.
-    hops = [hop.strip() for hop in headers.get("x-forwarded-for", "unknown").split(",")]
     scheme = headers.get("x-forwarded-proto", "https")
     return Origin(
-        address=hops[-2] if len(hops) > 1 else hops[0],
+        # AppSync has a front, too, that notes the address of the one before it.
+        address=forwarded_for(headers, own=2 + proxies) or "unknown",
         base_url=public_url.rstrip("/") or f"{scheme}://{headers.get('host', 'localhost')}",
         bearer=None,
         idempotency_key=headers.get("idempotency-key"),

@@ -69,6 +69,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             " and `X-Forwarded-Proto` are believed. Empty: nobody's."
         ),
     ] = ""
+    proxies: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=5,
+            description="On AWS: how many proxies, CloudFront for one, stand before API Gateway and"
+            " AppSync. A client's address is so much further left in `X-Forwarded-For`.",
+        ),
+    ] = 0
     rate_limits: Annotated[
         Literal["on", "off"],
         Meta(description="`off` lifts the limits on sign-in, guests and joining, for load tests."),

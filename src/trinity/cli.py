@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from trinity import __version__, dlq
+from trinity import __version__, dlq, report
 from trinity.common.settings import PREFIX, InvalidSettings, Settings, from_environment
 
 _EPILOG = (
@@ -121,6 +121,7 @@ def _parser() -> argparse.ArgumentParser:
     doctor.set_defaults(run=_doctor)
 
     dlq.add_to(commands)
+    report.add_to(commands)
 
     openapi = commands.add_parser(
         "openapi",

@@ -30,6 +30,7 @@ COMMANDS = {
     "restore": ["FILE", "TRINITY_DATA"],
     "doctor": ["exit status is 1", "without changing it"],
     "dlq": ["list", "show", "redrive", "drop", "TRINITY_QUEUE_PREFIX"],
+    "report": ["--days", "--room", "--json", "TRINITY_TABLE_NAME", "secret"],
     "openapi": ["OpenAPI 3.1"],
 }
 

@@ -323,8 +323,8 @@ def test_a_bucket_that_is_busy_is_asked_again() -> None:
 def test_on_aws_a_bucket_has_a_host_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def connect(address: tuple[str, int], timeout: float) -> None:
-        asked.append(address)
+    def connect(address: tuple[bytes, int], timeout: float) -> None:
+        asked.append((address[0].decode(), address[1]))
         raise OSError("no network")
 
     monkeypatch.setattr("socket.create_connection", connect)

@@ -64,6 +64,10 @@ class World:
             self._functions[field] = fresh
         return self._functions[field]
 
+    def joined(self, user: str) -> str:
+        self.ask("Mutation.joinRoom", user, code=self.code)
+        return user
+
     def ask(self, field: str, user: str, **arguments: Any) -> Any:
         return self.function(field)(genuine(field, user, **arguments), None)
 
@@ -80,6 +84,7 @@ ARGUMENTS: dict[str, Callable[[World], dict[str, Any]]] = {
     "Query.me": lambda _: {},
     "Query.room": lambda w: {"id": w.room},
     "Query.rooms": lambda _: {"cursor": None, "limit": 5},
+    "Query.myMatches": lambda _: {"limit": 5},
     "Query.deck": lambda w: {"roomId": w.room, "limit": 1},
     "Query.nextTitles": lambda w: {"roomId": w.room, "count": 2},
     "Query.results": lambda w: {"roomId": w.room},
@@ -102,6 +107,8 @@ ARGUMENTS: dict[str, Callable[[World], dict[str, Any]]] = {
         "votes": [{"titleId": w.jaws, "choice": "veto"}],
     },
     "Mutation.undoVote": lambda w: {"roomId": w.room, "titleId": w.jaws},
+    "Mutation.kickMember": lambda w: {"roomId": w.room, "userId": w.joined("ben")},
+    "Mutation.deleteRoom": lambda w: {"roomId": w.room},
     "Mutation.stepAway": lambda w: {"roomId": w.room},
     "Mutation.leaveRoom": lambda w: {"roomId": w.room},
     "Subscription.onRoomEvent": lambda w: {"roomId": w.room},

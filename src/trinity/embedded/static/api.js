@@ -122,7 +122,8 @@ async function send(method, path, body, { token, headers = {}, keepalive = false
       signal: signal && patience && AbortSignal.any ? AbortSignal.any([signal, patience]) : signal ?? patience,
     });
     const text = await response.text();
-    answer = text && response.headers.get('content-type')?.includes('json') ? JSON.parse(text) : null;
+    const kind = response.headers.get('content-type') ?? '';
+    answer = text && kind.includes('json') ? JSON.parse(text) : kind.startsWith('text/csv') ? text : null;
   } catch {
     throw new Problem(0);
   }

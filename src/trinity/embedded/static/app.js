@@ -2,6 +2,7 @@
 
 import { api, me, onSession, session } from './api.js';
 import { account, create, invited, reset, start, stuck } from './home.js';
+import { roomReport } from './report.js';
 import { openRoom } from './room.js';
 import { button, el } from './ui.js';
 import { sendLeftovers } from './votes.js';
@@ -29,8 +30,9 @@ async function route({ moved = false } = {}) {
   const mine = turn;
   const hash = new URLSearchParams(location.hash.slice(1));
   const code = location.pathname.match(/^\/r\/([^/]+)$/)?.[1];
-  document.body.classList.toggle('in-room', Boolean(code));
-  if (code) await room(decodeURIComponent(code), mine);
+  const report = Boolean(code) && hash.has('report');
+  document.body.classList.toggle('in-room', Boolean(code) && !report);
+  if (code) await room(decodeURIComponent(code), mine, report);
   else if (hash.get('reset')) show(reset(hash.get('reset'), go), 'New password');
   else if (hash.has('new')) show(create(go), 'Open a room');
   else if (hash.has('account')) show(account(go), 'Account');
@@ -39,12 +41,16 @@ async function route({ moved = false } = {}) {
   if (moved && mine === turn) main.querySelector('h1')?.focus({ preventScroll: true });
 }
 
-async function room(code, mine) {
+async function room(code, mine, report) {
   if (!session()) return show(invited(code, go, () => go(location.pathname, { replace: true })), 'Invitation');
   show(el('p', { class: 'loading', role: 'status', text: 'Opening the room …' }), code);
   try {
     const joined = await api('POST', '/api/rooms/join', { code });
     if (mine !== turn) return undefined;
+    if (report) {
+      const page = await roomReport(joined);
+      return mine === turn ? show(page, `${joined.name}: how it went`) : undefined;
+    }
     const { view, stop } = await openRoom(joined, go);
     if (mine !== turn) return stop();
     leave = stop;

@@ -2,6 +2,7 @@
 
 import { api, keep, me, newKey, renameMe, session } from './api.js';
 import { choices, deckInputs, number, roomCode, ruleInputs, whole } from './forms.js';
+import { myReport } from './report.js';
 import { button, confirm, el, field, form, icon, logo, plural, svg, toast, wrong } from './ui.js';
 
 const nameInput = (value = '') =>
@@ -192,6 +193,7 @@ export function account(go) {
     user && profile(go, user),
     !user && signIn(go),
     (!user || user.guest) && register(go, user),
+    user && myReport(),
     user?.guest && el('details', { class: 'panel' }, el('summary', { text: 'Sign in to another account' }), signIn(go)),
     user && leaving(go, user)));
 }

@@ -39,6 +39,7 @@ function parts({ matches, ranking, voted, members, complete }, page) {
     !matches.length && !complete && waiting(room, voted, members, page),
     others.length > (best ? 1 : 0) && el('h2', { text: 'The ranking' }),
     others.length > (best ? 1 : 0) && el('ol', { class: 'plain ranking', vars: { '--from': best ? 1 : 0 } }, others.filter((row) => row !== best).slice(0, 100).map((row) => rankLine(row, members))),
+    voted > 0 && el('p', {}, el('a', { href: `/r/${encodeURIComponent(room.code)}#report`, text: 'How it went: who has voted how much, who agrees with whom' })),
     matches.length > 0 && !ranking.length && el('p', { class: 'hint', text: 'Votes are secret: the ranking appears when the room is decided or everybody is through.' }),
   ];
 }

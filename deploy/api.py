@@ -61,7 +61,7 @@ class Api(Stack):
             ),
         )
         for route in open_routes:
-            self._authorizer.add_dependency(route)
+            self._authorizer.add_resource_dependency(route)
         for function in served:
             if function.route and function.auth == "user":
                 self._route(function)

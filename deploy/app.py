@@ -4,6 +4,7 @@ It needs no credentials and no network: what Lambda gets was built before (deplo
 """
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -20,6 +21,9 @@ from deploy.network import Network
 from deploy.stages import PRIMARY_REGION, STAGES, Stage
 from deploy.watch import Watch
 from deploy.work import Work
+
+# CDK runs on Node and has much to say about which; 20 is the one that is there, and works.
+os.environ.setdefault("JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION", "1")
 
 OUTPUT = Path(__file__).parents[1] / "cdk.out"
 
@@ -131,7 +135,7 @@ def synthesise(stages: list[Stage], built: Path, output: Path) -> None:
         )
         first = Region(app, stage, built, region=PRIMARY_REGION, primary=True)
         if second is not None:
-            second.data.add_dependency(first.data)
+            second.data.add_stack_dependency(first.data)
     Tags.of(app).add("trinity-stage", stage.name)
     app.synth()
 

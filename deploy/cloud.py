@@ -23,7 +23,7 @@ from deploy import ministack
 from deploy.app import synthesise
 from deploy.artefacts import BUILD, HERE, build
 from deploy.local import Deployment, Template, client, deploy
-from deploy.stages import STAGES, Stage
+from deploy.stages import PRIMARY_REGION, STAGES, Stage
 
 STATIC = Path(__file__).parents[1] / "src" / "trinity" / "embedded" / "static"
 
@@ -70,6 +70,32 @@ def running(
         deployment = deploy(assembly, endpoint, patch=all_patches)
         _begin(deployment, stage)
         yield deployment
+
+
+def deployed(stage: Stage, endpoint: str | None) -> Deployment:
+    """Return a stage that was deployed before.
+
+    Args:
+        stage: which.
+        endpoint: of a local AWS; None: the account that the credentials of this machine are of.
+    """
+    import boto3
+
+    cloudformation = (
+        client(endpoint, "cloudformation")
+        if endpoint
+        else boto3.client("cloudformation", region_name=PRIMARY_REGION)
+    )
+    outputs: dict[str, str] = {}
+    for part in ("data", "edge"):
+        name = f"trinity-{stage.name}-{part}"
+        (found,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
+        outputs |= {one["OutputKey"]: one["OutputValue"] for one in found["Outputs"]}
+    deployment = Deployment(endpoint or "", outputs)
+    if endpoint:
+        (api,) = client(endpoint, "apigatewayv2").get_apis()["Items"]
+        deployment.api_id = api["ApiId"]
+    return deployment
 
 
 def _set(function: dict[str, Any], cache: str | None, settings: dict[str, str]) -> None:

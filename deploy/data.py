@@ -348,7 +348,7 @@ class Data(Stack):
         # S3 tries the queue when it is told of it, so the policy has to be there.
         for child in queue.node.find_all():
             if isinstance(child, sqs.CfnQueuePolicy):
-                bucket.add_dependency(child)
+                bucket.add_resource_dependency(child)
 
     def _trail(self) -> None:
         trail = cloudtrail.Trail(

@@ -50,10 +50,11 @@ class Deployment:
     """What came of it.
 
     Attributes:
-        endpoint: of the local AWS.
+        endpoint: of the local AWS; empty: it is the real one.
         outputs: of the stacks, without what they export to each other.
         resources: physical names by stack and logical name.
         stubbed: types by stack and logical name of what was left out.
+        api_id: of the HTTP API on a local AWS, which has no host names of its own.
     """
 
     endpoint: str
@@ -65,11 +66,15 @@ class Deployment:
     @property
     def url(self) -> str:
         """Where the HTTP API answers."""
+        if not self.api_id:
+            return self.outputs["HttpApiUrl"]
         return f"{self.endpoint}/_aws/execute-api/{self.api_id}/$default"
 
     @property
     def graphql_url(self) -> str:
         """Where AppSync answers."""
+        if not self.api_id:
+            return self.outputs["GraphqlUrl"]
         host = urlsplit(self.outputs["GraphqlUrl"]).hostname or ""
         return f"{self.endpoint}/v1/apis/{host.partition('.')[0]}/graphql"
 
@@ -265,7 +270,16 @@ def _rewrite(template: Template, endpoint: str) -> Template:
             return {"Fn::Join": ["", [base, joined[1][1], "/$default"]]}
         return part
 
-    template = _walk(template, address)
+    def arn(part: dict[str, Any]) -> Any:
+        """A reference to a secret is its ARN, not its name."""
+        name = part.get("Ref")
+        if name in secrets and len(part) == 1:
+            return {"Fn::GetAtt": [name, "Id"]}
+        return part
+
+    resources = template["Resources"]
+    secrets = {n for n, r in resources.items() if r["Type"] == "AWS::SecretsManager::Secret"}
+    template = _walk(_walk(template, address), arn)
     port = urlsplit(endpoint).port
     for resource in template["Resources"].values():
         properties = resource.get("Properties", {})
@@ -285,6 +299,15 @@ def _rewrite(template: Template, endpoint: str) -> Template:
                             "OriginProtocolPolicy": "http-only",
                             "HTTPPort": port,
                         }
+            case "AWS::S3::BucketPolicy" | "AWS::SQS::QueuePolicy" | "AWS::SNS::TopicPolicy":
+                # There is no TLS on this machine, so what asks for it cannot be met.
+                document = properties["PolicyDocument"]
+                document["Statement"] = [
+                    statement
+                    for statement in document["Statement"]
+                    if "SecureTransport" not in json.dumps(statement)
+                    and "TlsVersion" not in json.dumps(statement)
+                ]
             case "AWS::Scheduler::Schedule":
                 properties.pop("GroupName", None)  # there are no groups
     return template

@@ -1,18 +1,28 @@
-"""Where the scenarios are played: on a server that is started here, or on one that runs elsewhere.
+"""Where the scenarios are played: on the embedded host, and on AWS.
 
-`TRINITY_ACCEPTANCE_URL` names one that runs already, with its rate limits off.
+The AWS is a local one that the templates of deploy/ are deployed to. Variables choose otherwise:
+`TRINITY_ACCEPTANCE_URL` names an embedded host that runs already, with its rate limits off;
+`TRINITY_ACCEPTANCE_STAGE` a stage that was deployed already, to the local AWS that
+`TRINITY_CLOUD_ENDPOINT` names, or, if that is not set, to the account that the credentials are of.
 """
 
 import os
 from collections.abc import Generator, Iterator
 
+import deploy.cloud
 import pytest
+from deploy.local import Deployment
+from deploy.stages import STAGES
 
 from tests.acceptance.scenarios import Host, World
 from tests.server import Server, running
 
 _LINES_OF_LOG = 15
 _SERVER = pytest.StashKey[Server]()
+
+ON_AWS = ("accounts", "decks", "events", "matches", "presence", "results", "rooms", "votes")
+"""Files whose tests are played on AWS, too. What the others try belongs to the embedded host: its
+gateway, its WebSockets, its command line."""
 
 
 @pytest.fixture(scope="session")
@@ -38,9 +48,47 @@ def pytest_runtest_makereport(
     return report
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Let a test have every host that it is true on."""
+    if "host" not in metafunc.fixturenames:
+        return
+    hosts = ["embedded"]
+    name = metafunc.module.__name__.rpartition("test_")[2]
+    on_aws = name in ON_AWS or metafunc.definition.get_closest_marker("on_aws") is not None
+    if on_aws and metafunc.definition.get_closest_marker("one_process") is None:
+        hosts.append("aws")
+    metafunc.parametrize("host", hosts, indirect=True, scope="session")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out scenarios that are not true where many processes work."""
+    items[:] = [item for item in items if not _is_out_of_place(item)]
+
+
+def _is_out_of_place(item: pytest.Item) -> bool:
+    parameters = getattr(getattr(item, "callspec", None), "params", {})
+    scenario = parameters.get("scenario")
+    return parameters.get("host") == "aws" and getattr(scenario, "one_process", False)
+
+
+@pytest.fixture(scope="session")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """The system as it is deployed, on a local AWS or on the real one."""
+    stage = os.environ.get("TRINITY_ACCEPTANCE_STAGE")
+    if stage is not None:
+        yield deploy.cloud.deployed(STAGES[stage], os.environ.get("TRINITY_CLOUD_ENDPOINT"))
+        return
+    folder = tmp_path_factory.mktemp("cloud")
+    with deploy.cloud.running(STAGES["dev"], folder, RATE_LIMITS="off") as deployment:
+        yield deployment
+
+
 @pytest.fixture(scope="session")
 def host(request: pytest.FixtureRequest) -> Host:
     """Where scenarios are played."""
+    if request.param == "aws":
+        deployment: Deployment = request.getfixturevalue("cloud")
+        return Host(deployment.url, deployment.graphql_url, one_process=False)
     url = os.environ.get("TRINITY_ACCEPTANCE_URL")
     return Host(url or request.getfixturevalue("embedded").base_url)
 

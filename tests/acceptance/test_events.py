@@ -1,5 +1,6 @@
 """The log of a room: in order, without gaps, the same for everybody."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -187,6 +188,7 @@ def test_two_hundred_votes_are_told_in_few_progress_events_and_the_last_is_exact
         for title in titles:
             assert world.send(vote("r1", who, title, "no")).status == 200
 
+    began = time.monotonic()
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(swipe, people))
     log = [event for event in world.settled("r1") if event["type"] == "progress"]
@@ -194,7 +196,9 @@ def test_two_hundred_votes_are_told_in_few_progress_events_and_the_last_is_exact
         "progress": {world.people[name].id: 50 for name in people},
         "deckSize": 50,
     }
-    assert 1 <= len(log) <= 20, f"200 votes were told in {len(log)} events"
+    # Four times a second at most, and as often as one likes where nothing was gathered yet.
+    most = 20 if world.host.one_process else 20 + 5 * (time.monotonic() - began)
+    assert 1 <= len(log) <= most, f"200 votes were told in {len(log)} events"
     totals = [sum(event["data"]["progress"].values()) for event in log]
     assert totals == sorted(set(totals)), "progress went back or was told twice"
 

@@ -71,13 +71,14 @@ FILMS = {"source": "list", "items": [{"title": "jaws"}, {"title": "heat"}]}
 
 def open_room(world: World, who: str = "ana", **more: Any) -> dict[str, Any]:
     room: dict[str, Any] = data(
-        ask(world.client, CREATE, world.token(who), input={"deck": FILMS, **more})
+        ask(world.graphql, CREATE, world.token(who), input={"deck": FILMS, **more})
     )["createRoom"]
     return room
 
 
+@pytest.mark.on_aws
 def test_an_evening_from_the_first_room_to_the_match(world: World) -> None:
-    client, ana, ben = world.client, world.token("ana"), world.token("ben")
+    client, ana, ben = world.graphql, world.token("ana"), world.token("ben")
     me = data(ask(client, "{ me { id name guest email createdAt } }", ana))["me"]
     assert (me["id"], me["name"], me["guest"], me["email"]) == (
         world.person("ana").id,
@@ -213,7 +214,7 @@ def test_the_type_of_the_content_does_not_matter(kind: str, world: World) -> Non
 
 
 def test_an_answer_names_its_request_and_is_not_kept(world: World) -> None:
-    answer = ask(world.client, "{ me { name } }", world.token("ana"))
+    answer = ask(world.graphql, "{ me { name } }", world.token("ana"))
     assert answer.headers["x-amzn-requestid"] == answer.headers["x-request-id"] != ""
     assert answer.headers["cache-control"] == "no-store"
     assert "x-amzn-errortype" not in answer.headers
@@ -245,7 +246,7 @@ def test_other_methods_are_refused(method: str, host: Host) -> None:
 
 def test_the_error_of_a_field_has_the_members_of_appsync_and_no_others(world: World) -> None:
     query = '{\n  me { name }\n  gone: room(id: "abcdefghijklmnop") { id }\n}'
-    answer = ask(world.client, query, world.token("ana"))
+    answer = ask(world.graphql, query, world.token("ana"))
     assert error(answer) == {
         "path": ["gone"],
         "data": None,
@@ -259,7 +260,7 @@ def test_the_error_of_a_field_has_the_members_of_appsync_and_no_others(world: Wo
 
 def test_a_field_that_may_be_null_does_not_take_the_others_with_it(world: World) -> None:
     query = 'mutation { a: leaveRoom(roomId: "no") b: undoVote(roomId: "no", titleId: "x") }'
-    answer = ask(world.client, query, world.token("ana"))
+    answer = ask(world.graphql, query, world.token("ana"))
     assert answer.json["data"] == {"a": None, "b": None}
     assert [one["path"] for one in answer.json["errors"]] == [["a"], ["b"]]
 
@@ -267,7 +268,7 @@ def test_a_field_that_may_be_null_does_not_take_the_others_with_it(world: World)
 def test_what_is_for_the_service_alone_is_refused_to_users(world: World) -> None:
     event = """{cursor: "1", roomId: "r", type: progress, at: "2024-01-01T00:00:00Z", data: "{}"}"""
     query = f"mutation {{ publishRoomEvent(event: {event}) {{ cursor }} }}"
-    answer = ask(world.client, query, world.token("ana"))
+    answer = ask(world.graphql, query, world.token("ana"))
     assert answer.json["data"] == {"publishRoomEvent": None}
     refusal = error(answer)
     assert refusal["errorType"] == "Unauthorized"
@@ -279,14 +280,14 @@ def test_what_is_for_the_service_alone_is_refused_to_users(world: World) -> None
 def test_a_text_that_is_no_json_is_no_awsjson(text: str, world: World) -> None:
     query = "mutation ($e: RoomEventInput!) { publishRoomEvent(event: $e) { cursor } }"
     event = {"cursor": "1", "roomId": "r", "type": "progress", "at": "2024-01-01T00:00:00Z"}
-    answer = ask(world.client, query, world.token("ana"), e={**event, "data": text})
+    answer = ask(world.graphql, query, world.token("ana"), e={**event, "data": text})
     assert answer.json["data"] is None
     assert "as a valid AWSJSON" in error(answer)["message"]
 
 
 def test_a_subscription_is_not_for_http(world: World) -> None:
     query = 'subscription { onRoomEvent(roomId: "r") { cursor } }'
-    answer = ask(world.client, query, world.token("ana"))
+    answer = ask(world.graphql, query, world.token("ana"))
     assert answer.json["data"] is None
     assert error(answer)["errorType"] == "OperationNotSupported"
 
@@ -294,7 +295,7 @@ def test_a_subscription_is_not_for_http(world: World) -> None:
 def test_an_account_that_is_gone_is_not_signed_in(world: World) -> None:
     token = world.token("ana")
     assert world.client.delete("/api/me", token=token).status == 204
-    assert error(ask(world.client, "{ me { id } }", token))["errorType"] == "Unauthenticated"
+    assert error(ask(world.graphql, "{ me { id } }", token))["errorType"] == "Unauthenticated"
 
 
 @pytest.mark.parametrize(
@@ -325,7 +326,7 @@ def test_an_account_that_is_gone_is_not_signed_in(world: World) -> None:
 def test_what_does_not_fit_the_schema_is_said_in_the_words_of_graphql_java(
     query: str, message: str, world: World
 ) -> None:
-    answer = ask(world.client, query, world.token("ana"))
+    answer = ask(world.graphql, query, world.token("ana"))
     assert answer.json["data"] is None
     one = error(answer)
     assert one.keys() == {"path", "locations", "message"}
@@ -350,7 +351,7 @@ def test_what_does_not_fit_the_schema_is_said_in_the_words_of_graphql_java(
 def test_a_document_that_is_not_valid_says_of_which_kind_it_is(
     query: str, kind: str, world: World
 ) -> None:
-    answer = ask(world.client, query, world.token("ana"))
+    answer = ask(world.graphql, query, world.token("ana"))
     assert answer.json["data"] is None
     assert error(answer)["message"].startswith(f"Validation error of type {kind}: ")
 
@@ -367,7 +368,7 @@ def test_a_variable_that_cannot_be_is_named(
     given: dict[str, Any], message: str, world: World
 ) -> None:
     query = "query ($id: ID!) { room(id: $id) { id } }"
-    answer = ask(world.client, query, world.token("ana"), **given)
+    answer = ask(world.graphql, query, world.token("ana"), **given)
     assert answer.json["data"] is None
     assert error(answer)["message"] == message
 
@@ -380,7 +381,7 @@ def test_null_for_an_optional_argument_is_as_good_as_nothing(world: World) -> No
     assert room["stopAt"] == "first"
     query = "query ($c: String, $l: Int) { rooms(cursor: $c, limit: $l) { items { id } } }"
     for given in ({}, {"c": None, "l": None}):
-        found = data(ask(world.client, query, world.token("ana"), **given))
+        found = data(ask(world.graphql, query, world.token("ana"), **given))
         assert found["rooms"]["items"] == [{"id": room["id"]}]
 
 
@@ -398,7 +399,7 @@ def test_aliases_fragments_variables_and_directives_work_together(world: World) 
       room(id: $id) { state }
     }
     fragment Brief on Room { id }"""
-    found = data(ask(world.client, query, world.token("ana"), id=room["id"], **{"with": True}))
+    found = data(ask(world.graphql, query, world.token("ana"), id=room["id"], **{"with": True}))
     assert found["first"] == {"id": room["id"]}
     assert found["second"] == {"id": room["id"], "key": room["id"], "deckSize": 2}
     assert found["room"] == {"name": "ana’s room", "__typename": "Room", "state": "open"}
@@ -408,7 +409,7 @@ def test_aliases_fragments_variables_and_directives_work_together(world: World) 
 def test_of_several_operations_the_named_one_is_executed(world: World) -> None:
     query = """query A { me { id } } query B { me { name } }
       subscription C { onRoomEvent(roomId: 1) { at } }"""
-    assert data(ask(world.client, query, world.token("ana"), operation_name="B")) == {
+    assert data(ask(world.graphql, query, world.token("ana"), operation_name="B")) == {
         "me": {"name": "ana"}
     }
 
@@ -421,7 +422,7 @@ def test_the_fields_of_a_mutation_are_done_one_after_the_other(world: World) -> 
         for n, name in enumerate(names)
     )
     query = f"mutation ($id: ID!) {{ {fields} }}"
-    done = data(ask(world.client, query, world.token("ana"), id=room["id"]))
+    done = data(ask(world.graphql, query, world.token("ana"), id=room["id"]))
     assert [one["name"] for one in done.values()] == names
     assert [one["version"] for one in done.values()] == list(range(2, 12))
 
@@ -432,7 +433,7 @@ def test_a_mutation_goes_on_after_a_field_that_failed(world: World) -> None:
       a: undoVote(roomId: $id, titleId: "list:other:nope")
       b: leaveRoom(roomId: $id)
     }"""
-    answer = ask(world.client, query, world.token("ana"), id=room["id"])
+    answer = ask(world.graphql, query, world.token("ana"), id=room["id"])
     assert answer.json["data"] == {"a": None, "b": True}
     assert error(answer)["errorType"] == "TitleNotInDeck"
 
@@ -441,7 +442,7 @@ def test_the_same_document_again_answers_again_with_other_variables(world: World
     query = "query ($id: ID!) { room(id: $id) { id } }"
     for _ in range(3):
         room = open_room(world)
-        found = data(ask(world.client, query, world.token("ana"), id=room["id"]))
+        found = data(ask(world.graphql, query, world.token("ana"), id=room["id"]))
         assert found == {"room": {"id": room["id"]}}
 
 
@@ -479,25 +480,25 @@ LIMITS = {
 
 @pytest.mark.parametrize("what", LIMITS)
 def test_a_document_has_only_so_many(what: str, world: World) -> None:
-    answer = ask(world.client, LIMITS[what], world.token("ana"))
+    answer = ask(world.graphql, LIMITS[what], world.token("ana"))
     assert answer.json["data"] is None
     assert error(answer)["errorType"] == "LimitExceededError"
 
 
 def test_a_document_may_have_as_many_as_there_may_be(world: World) -> None:
     query = "{" + " ".join(f"a{n}: me {{ id }}" for n in range(MOST_ROOT_FIELDS)) + "}"
-    assert len(data(ask(world.client, query, world.token("ana")))) == MOST_ROOT_FIELDS
+    assert len(data(ask(world.graphql, query, world.token("ana")))) == MOST_ROOT_FIELDS
 
 
 def test_the_schema_cannot_be_asked_round_in_circles(world: World) -> None:
     query = "{ __schema { types {" + "fields { type {" * 5 + "name" + "} }" * 5 + "} } }"
-    answer = ask(world.client, query, world.token("ana"))
+    answer = ask(world.graphql, query, world.token("ana"))
     assert answer.json["data"] is None
     assert answer.json["errors"]
 
 
 def test_the_schema_can_be_asked_for(world: World) -> None:
-    found = data(ask(world.client, get_introspection_query(), world.token("ana")))
+    found = data(ask(world.graphql, get_introspection_query(), world.token("ana")))
     names = {kind["name"] for kind in found["__schema"]["types"]}
     assert {"Room", "AWSJSON", "RoomEvent"} <= names
 
@@ -567,7 +568,7 @@ class Translated(World):
             return super().send(call)
         field, given = operation
         token = self.token(call.as_ or "somebody")
-        response = ask(self.client, _query(field, given), token, **given)
+        response = ask(self.graphql, _query(field, given), token, **given)
         return _as_http(field, response)
 
 
@@ -680,7 +681,8 @@ class ByGraphQL(Host):
     """The same host, asked by GraphQL."""
 
     def __init__(self, host: Host) -> None:
-        self.client, self.document, self._barrier = host.client, host.document, host.barrier
+        self.client, self.graphql, self.one_process = host.client, host.graphql, host.one_process
+        self.document, self._barrier = host.document, host.barrier
 
     def world(self) -> World:
         return Translated(self)
@@ -693,6 +695,7 @@ def test_every_scenario_of_a_room_has_this_front_door_but_for_those_of_headers()
     assert all(one.when.headers for one in others), [one.name for one in others]
 
 
+@pytest.mark.on_aws
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 def test_a_scenario_goes_the_same_way(scenario: Scenario, host: Host) -> None:
     play(scenario, ByGraphQL(host))

@@ -1041,6 +1041,7 @@ def test_codes_differ_and_do_not_look_alike(world: World) -> None:
     assert all(re.fullmatch(r"[23456789ABCDEFGHJKMNPQRSTUVWXYZ]{6}", code) for code in codes)
 
 
+@pytest.mark.one_process
 def test_the_join_link_leads_to_a_page(world: World) -> None:
     room_shape = world.room("r1", ["ana"], ["jaws"], {})
     base, _, code = room_shape["joinUrl"].partition("/r/")

@@ -226,6 +226,7 @@ SCENARIOS = [
     ),
     Scenario(
         "whoever has left cannot vote, from the very next request on",
+        one_process=True,
         given=[
             room("r1", ["ana", "ben", "cleo"]),
             votes("r1", ben={"heat": "no"}),
@@ -236,6 +237,7 @@ SCENARIOS = [
     ),
     Scenario(
         "whoever was removed cannot vote, from the very next request on",
+        one_process=True,
         given=[
             room("r1", ["ana", "ben", "cleo"]),
             votes("r1", ben={"heat": "no"}),
@@ -246,6 +248,7 @@ SCENARIOS = [
     ),
     Scenario(
         "a closed room takes no votes, from the very next request on",
+        one_process=True,
         given=[
             room("r1", ["ana", "ben"]),
             votes("r1", ana={"heat": "no"}),
@@ -293,6 +296,7 @@ SCENARIOS = [
     ),
     Scenario(
         "a room that was deleted takes no votes, from the very next request on",
+        one_process=True,
         given=[
             room("r1", ["ana", "ben"]),
             votes("r1", ana={"jaws": "yes"}),

@@ -287,6 +287,16 @@ def _rewrite(template: Template, endpoint: str) -> Template:
             case "AWS::AppSync::Resolver" if "Code" not in properties:
                 properties["Code"] = _DIRECT
                 properties["Runtime"] = {"Name": "APPSYNC_JS", "RuntimeVersion": "1.0.0"}
+            case "AWS::AppSync::GraphQLApi":
+                # Resolvers are told who asks by a user pool alone. Nothing verifies the token
+                # here: that AppSync does is not for this emulator to show.
+                properties["AuthenticationType"] = "AMAZON_COGNITO_USER_POOLS"
+                properties["UserPoolConfig"] = {
+                    "UserPoolId": f"{REGION}_local",
+                    "AwsRegion": REGION,
+                    "DefaultAction": "ALLOW",
+                }
+                properties.pop("OpenIDConnectConfig", None)
             case "AWS::CloudFront::Distribution":
                 # Hosts of amazonaws.com are refused as origins.
                 for origin in properties["DistributionConfig"]["Origins"]:

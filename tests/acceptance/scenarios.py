@@ -228,6 +228,13 @@ class Scenario:
     after: Sequence[tuple[Call, Expected]] = ()
     one_process: bool = False
 
+    @property
+    def refuses(self) -> bool:
+        """Whether something is refused in it."""
+        told_of = [step.outcome for step in self.given if isinstance(step, told)]
+        seen = [expected for _, expected in self.after]
+        return any(one.error_code for one in (self.then, *told_of, *seen))
+
 
 @dataclasses.dataclass
 class Person:

@@ -117,8 +117,8 @@ def test_an_evening_from_the_first_room_to_the_match(world: World) -> None:
     kinds = [event["type"] for event in events]
     assert kinds.count("matchFound") == 1
     told = next(event for event in events if event["type"] == "matchFound")
-    assert isinstance(told["data"], str)
-    assert json.loads(told["data"])["titleId"] == jaws
+    assert isinstance(told["data"], str) or not world.host.one_process
+    assert _parsed(told["data"])["titleId"] == jaws
     left = "mutation ($id: ID!) { leaveRoom(roomId: $id) }"
     assert data(ask(client, left, ben, id=room["id"])) == {"leaveRoom": True}
 
@@ -625,6 +625,11 @@ def _as_http(place: str, response: Response) -> Response:
     return Response(status, response.headers, json.dumps(_shape(value)).encode())
 
 
+def _parsed(given: Any) -> Any:
+    """Return what an AWSJSON holds. It is a text; the local AWS gives the object itself."""
+    return json.loads(given) if isinstance(given, str) else given
+
+
 def _shape(value: Any) -> Any:
     if isinstance(value, list):
         return [_shape(one) for one in value]
@@ -635,7 +640,7 @@ def _shape(value: Any) -> Any:
     if shaped.get("stopAt", "").isdigit():
         shaped["stopAt"] = int(shaped["stopAt"])
     if "cursor" in shaped and "roomId" in shaped:
-        shaped["data"] = json.loads(shaped["data"])
+        shaped["data"] = _parsed(shaped["data"])
     return shaped
 
 

@@ -1,18 +1,13 @@
 """Where the scenarios are played: on the embedded host, and on AWS.
 
-The AWS is a local one that the templates of deploy/ are deployed to. Variables choose otherwise:
-`TRINITY_ACCEPTANCE_URL` names an embedded host that runs already, with its rate limits off;
-`TRINITY_ACCEPTANCE_STAGE` a stage that was deployed already, to the local AWS that
-`TRINITY_CLOUD_ENDPOINT` names, or, if that is not set, to the account that the credentials are of.
+The AWS is that of tests/conftest.py. `TRINITY_ACCEPTANCE_URL` names an embedded host that runs
+already, with its rate limits off.
 """
 
 import os
 from collections.abc import Generator, Iterator
 
-import deploy.cloud
 import pytest
-from deploy.local import Deployment
-from deploy.stages import STAGES
 
 from tests.acceptance.scenarios import Host, World
 from tests.server import Server, running
@@ -76,22 +71,10 @@ def _is_out_of_place(item: pytest.Item) -> bool:
 
 
 @pytest.fixture(scope="session")
-def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    """The system as it is deployed, on a local AWS or on the real one."""
-    stage = os.environ.get("TRINITY_ACCEPTANCE_STAGE")
-    if stage is not None:
-        yield deploy.cloud.deployed(STAGES[stage], os.environ.get("TRINITY_CLOUD_ENDPOINT"))
-        return
-    folder = tmp_path_factory.mktemp("cloud")
-    with deploy.cloud.running(STAGES["dev"], folder, RATE_LIMITS="off") as deployment:
-        yield deployment
-
-
-@pytest.fixture(scope="session")
 def host(request: pytest.FixtureRequest) -> Host:
     """Where scenarios are played."""
     if request.param == "aws":
-        deployment: Deployment = request.getfixturevalue("cloud")
+        deployment = request.getfixturevalue("cloud")
         return Host(deployment.url, deployment.graphql_url, one_process=False)
     url = os.environ.get("TRINITY_ACCEPTANCE_URL")
     return Host(url or request.getfixturevalue("embedded").base_url)

@@ -14,8 +14,10 @@ from cdk_nag import AwsSolutionsChecks
 from cfnlint.api import lint
 from deploy.app import synthesise
 from deploy.exceptions import accept
+from deploy.local import STUBS
 from deploy.stages import CRITICAL, STAGES, Stage
 
+from deploy import coverage
 from tests.deploy.conftest import Assembly, Built
 from trinity.topology import FUNCTIONS, Function
 
@@ -465,3 +467,19 @@ class TestAlarms:
                         continue
                     anchor = alarm["AlarmDescription"].rpartition("docs/runbooks.md#")[2]
                     assert anchor in headings, alarm["AlarmDescription"]
+
+
+class TestCoverage:
+    """docs/aws-coverage.md."""
+
+    def test_the_page_says_of_every_resource_how_it_was_tried(self, assembly: Assembly) -> None:
+        assert coverage.PAGE.read_text() == coverage.page(assembly.folder)
+
+    def test_what_is_said_to_be_exercised_is_in_the_templates(self, assembly: Assembly) -> None:
+        kinds = {
+            resource["Type"]
+            for name in assembly.names()
+            for resource in assembly.template(name)["Resources"].values()
+        }
+        assert coverage.EXERCISED.keys() | STUBS.keys() <= kinds
+        assert not coverage.EXERCISED.keys() & STUBS.keys()

@@ -73,10 +73,7 @@ class Deployment:
     @property
     def graphql_url(self) -> str:
         """Where AppSync answers."""
-        if not self.api_id:
-            return self.outputs["GraphqlUrl"]
-        host = urlsplit(self.outputs["GraphqlUrl"]).hostname or ""
-        return f"{self.endpoint}/v1/apis/{host.partition('.')[0]}/graphql"
+        return self.outputs["GraphqlUrl"]
 
 
 def client(endpoint: str, service: str) -> Any:
@@ -255,10 +252,10 @@ export function response(ctx) {
 
 def _rewrite(template: Template, endpoint: str) -> Template:
     """Return a template that means on MiniStack what the given one means on AWS."""
-    base = f"{endpoint}/_aws/execute-api/"
+    base, graphql = f"{endpoint}/_aws/execute-api/", f"{endpoint}/v1/apis/"
 
     def address(part: dict[str, Any]) -> Any:
-        """The API answers below the endpoint, not at a host name of its own."""
+        """The APIs answer below the endpoint, not at host names of their own."""
         joined = part.get("Fn::Join")
         if (
             joined
@@ -268,6 +265,9 @@ def _rewrite(template: Template, endpoint: str) -> Template:
             and str(joined[1][2]).startswith(".execute-api.")
         ):
             return {"Fn::Join": ["", [base, joined[1][1], "/$default"]]}
+        got = part.get("Fn::GetAtt")
+        if got and got[1] == "GraphQLUrl":
+            return {"Fn::Join": ["", [graphql, {"Fn::GetAtt": [got[0], "ApiId"]}, "/graphql"]]}
         return part
 
     def arn(part: dict[str, Any]) -> Any:

@@ -126,6 +126,7 @@ SETTINGS: Mapping[str, str] = {
     "AWS_ENDPOINT_URL": "http://localhost",  # without TLS, which is nothing of ours
     "TRINITY_TABLE_NAME": "trinity",
     "TRINITY_BUCKET_NAME": "trinity",
+    "TRINITY_ARCHIVE_BUCKET_NAME": "trinity",
     "TRINITY_SIGNING_SECRET": "trinity",
     "TRINITY_CURSOR_SECRET": "trinity",
     "TRINITY_BUS_NAME": "trinity",

@@ -34,6 +34,8 @@ STUBS: dict[str, str] = {
     "AWS::CloudWatch::CompositeAlarm": "unknown to MiniStack",
     "AWS::CodeDeploy::Application": "unknown to MiniStack",
     "AWS::CodeDeploy::DeploymentGroup": "unknown to MiniStack",
+    "AWS::EC2::FlowLog": "unknown to MiniStack",
+    "AWS::EC2::SecurityGroupIngress": "unknown to MiniStack",
     "AWS::ElastiCache::ServerlessCache": "unknown to MiniStack; a real Redis stands in",
     "AWS::Events::Archive": "unknown to MiniStack",
     "AWS::Scheduler::ScheduleGroup": "unknown to MiniStack",

@@ -159,7 +159,7 @@ def test_a_dead_message_is_shown_and_sent_back_and_then_worked_off(cloud: Deploy
 
     assert "archive" in dlq("list")
     assert event["id"] in dlq("show", "archive", "--json")
-    dlq("redrive", "archive")
+    dlq("redrive", "archive", "--all")
     eventually(lambda: archived(cloud, event["id"]), "it is archived", within_s=WITHIN_S)
 
 

@@ -13,6 +13,7 @@ from aws_cdk import aws_sqs as sqs
 from cdk_nag import AwsSolutionsChecks
 from cfnlint.api import lint
 from deploy.app import synthesise
+from deploy.artefacts import SETTINGS
 from deploy.exceptions import accept
 from deploy.local import STUBS
 from deploy.stages import CRITICAL, STAGES, Stage
@@ -217,6 +218,20 @@ class TestFunction:
         assert role.startswith(function.name.replace("_", "").capitalize()[:1])
         others = assembly.resources(stack_of(function, "prod"), "AWS::Lambda::Function")
         assert sum(o["Role"]["Fn::GetAtt"] == [role, what] for o in others.values()) == 1
+
+
+def test_artefacts_are_built_for_the_settings_that_functions_are_given(
+    assembly: Assembly,
+) -> None:
+    """A setting chooses an adapter, which is in the zip only if it was set while that was made."""
+    plain = {"TRINITY_PUBLIC_URL", "TRINITY_ISSUER_URL", "TRINITY_METRICS_NAMESPACE"}
+    plain |= {"TRINITY_MAIL_FROM", "TRINITY_REDIS_URL"}  # the cache: see `artefacts._function`
+    given = {
+        name
+        for function in FUNCTIONS
+        for name in found(assembly, function, "AWS::Lambda::Function")["Environment"]["Variables"]
+    }
+    assert given - plain <= SETTINGS.keys()
 
 
 class TestPermissions:

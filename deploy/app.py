@@ -4,7 +4,6 @@ It needs no credentials and no network: what Lambda gets was built before (deplo
 """
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
@@ -21,9 +20,6 @@ from deploy.network import Network
 from deploy.stages import PRIMARY_REGION, STAGES, Stage
 from deploy.watch import Watch
 from deploy.work import Work
-
-# CDK runs on Node and has much to say about which; 20 is the one that is there, and works.
-os.environ.setdefault("JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION", "1")
 
 OUTPUT = Path(__file__).parents[1] / "cdk.out"
 

@@ -225,7 +225,11 @@ def test_artefacts_are_built_for_the_settings_that_functions_are_given(
 ) -> None:
     """A setting chooses an adapter, which is in the zip only if it was set while that was made."""
     plain = {"TRINITY_PUBLIC_URL", "TRINITY_ISSUER_URL", "TRINITY_METRICS_NAMESPACE"}
-    plain |= {"TRINITY_MAIL_FROM", "TRINITY_REDIS_URL"}  # the cache: see `artefacts._function`
+    plain |= {
+        "TRINITY_MAIL_FROM",
+        "TRINITY_PROXIES",
+        "TRINITY_REDIS_URL",
+    }  # the cache: see `artefacts._function`
     given = {
         name
         for function in FUNCTIONS

@@ -190,5 +190,7 @@ def test_who_follows_and_is_not_shown_is_brought_back_within_a_second() -> None:
         host.attendance.compare("r3", [])
         await asyncio.sleep(1)
         assert sorted(host.calls) == [("follow_room", "r1", "ben"), ("follow_room", "r1", "cleo")]
+        await asyncio.sleep(6)
+        assert host.calls[2:] == [("step_away", "r1", "dan")]  # who has gone is not brought back
 
     hurried(main())

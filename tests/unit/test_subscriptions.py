@@ -862,3 +862,16 @@ def test_a_client_that_comes_while_the_server_stops_is_sent_away() -> None:
         await late.leave()
 
     asyncio.run(main())
+
+
+def test_what_is_told_when_the_loop_is_no_more_reaches_nobody_and_does_no_harm() -> None:
+    async def main() -> Realtime:
+        realtime = endpoint()
+        client = Client(realtime)
+        await client.start("1", "r1")
+        return realtime  # the connection is never closed
+
+    realtime = asyncio.run(main())
+    realtime.publish("r1", EVENT)  # type: ignore[arg-type]
+    realtime.show("r1", {"roomId": "r1", "online": []})  # type: ignore[arg-type]
+    realtime.end("r1")  # type: ignore[arg-type]

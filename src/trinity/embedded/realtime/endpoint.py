@@ -98,22 +98,26 @@ class Realtime:
 
     def publish(self, room: RoomId, event: dict[str, Any]) -> None:
         """Let all who follow a room see an event; from any thread."""
-        if self._loop is None or (_EVENTS, room) not in self._topics:
+        if (_EVENTS, room) not in self._topics:
             return
         self._arrived.append((room, event))
         if not self._turn_due:  # a turn that is due, but has not begun, takes this event along
             self._turn_due = True
-            self._loop.call_soon_threadsafe(self._take_turn)
+            self._in_the_loop(self._take_turn)
 
     def show(self, room: RoomId, presence: dict[str, Any]) -> None:
         """Let all who want to know see who is in a room; from any thread."""
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._show, room, presence)
+        self._in_the_loop(self._show, room, presence)
 
     def end(self, room: RoomId, user: UserId | None = None) -> None:
         """End a user's subscriptions to a room, or everybody's; from any thread."""
+        self._in_the_loop(self._end, room, user)
+
+    def _in_the_loop(self, callback: Callable[..., None], *arguments: Any) -> None:
+        # Before the first connection nobody is there to be told, nor when the loop is closed.
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._end, room, user)
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(callback, *arguments)
 
     # ------------------------------------------------------------------------------ in the loop
 

@@ -4,7 +4,7 @@ As long as a secret room is at it, nothing is told that a single vote could be m
 room of two a count is a name. How far everybody is, and what was matched, members know anyway.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from trinity.common.shapes import (
     MemberReport,
@@ -19,7 +19,7 @@ from trinity.common.shapes import (
 from trinity.domain.consensus import Choice
 from trinity.domain.decks import complete
 from trinity.domain.ids import Millis, TitleId, UserId
-from trinity.domain.reports import Share, agreement, likes, over_time, rate, together
+from trinity.domain.reports import Cast, Share, agreement, likes, over_time, rate, together
 from trinity.domain.rooms import Room
 from trinity.ports import Blobs, Table
 from trinity.store import ballots, decks, matches, reports, rooms
@@ -30,11 +30,11 @@ _ROOMS_OF_PEERS = 30
 
 def of_room(table: Table, blobs: Blobs, room: Room, now: Millis) -> RoomReport:
     """Return the report of a room, about the members that are in it now."""
-    cast = reports.tallies(table, room.id)
+    book = reports.book(table, room.id)
     people = sorted(room.present, key=lambda user: (room.members[user].joined_at, user))
-    votes = {user: reports.votes_of(cast, room.id, user) for user in people}
-    known = {reports.known_as(room.id, user) for user in people}
-    ours = [vote for title in cast.values() for name, vote in title.items() if name in known]
+    cast = {user: book.votes(reports.known_as(room.id, user)) for user in people}
+    votes = {user: _choices(theirs) for user, theirs in cast.items()}
+    ours = [vote for theirs in cast.values() for vote in theirs.values()]
     shown = _may_be_told(table, blobs, room, now)
     width, slices = over_time(ours) if shown else (0, [])
     found = matches.of_room(table, room)
@@ -57,6 +57,10 @@ def of_room(table: Table, blobs: Blobs, room: Room, now: Millis) -> RoomReport:
         ms_to_first_match=first - room.created_at if first is not None else None,
         votes_to_first_match=sum(v.at <= first for v in ours) if first is not None else None,
     )
+
+
+def _choices(cast: Mapping[TitleId, Cast]) -> dict[TitleId, Choice]:
+    return {title: vote.choice for title, vote in cast.items()}
 
 
 def _may_be_told(table: Table, blobs: Blobs, room: Room, now: Millis) -> bool:
@@ -129,10 +133,11 @@ def _peers(table: Table, blobs: Blobs, user: UserId, now: Millis) -> list[Peer]:
     for room in rooms.all_of(table, [pointer.room_id for pointer in pointers if not pointer.left]):
         if not room.is_active(user) or not _may_be_told(table, blobs, room, now):
             continue
-        cast = reports.tallies(table, room.id)
-        mine = reports.votes_of(cast, room.id, user)
+        book = reports.book(table, room.id)
+        mine = _choices(book.votes(reports.known_as(room.id, user)))
         for other in sorted(room.present - {user}):
-            votes = {user: mine, other: reports.votes_of(cast, room.id, other)}
+            theirs = _choices(book.votes(reports.known_as(room.id, other)))
+            votes = {user: mine, other: theirs}
             [pair] = agreement(_by_title(votes), votes)
             name, titles, same = found.get(other, ("", 0, 0))
             # The newest room comes first, and with it the name that is used now.

@@ -88,7 +88,7 @@ def over_time(votes: Sequence[Cast]) -> tuple[int, list[Slice]]:
     return width, [Slice(Millis(n * width), *count) for n, count in counts.items()]
 
 
-class Share(msgspec.Struct, frozen=True, array_like=True):
+class Share(msgspec.Struct, frozen=True):
     """How many of some votes are for their titles."""
 
     votes: int = 0
@@ -112,16 +112,17 @@ class Taste(msgspec.Struct, frozen=True, rename="camel"):
 
 def taste(votes: Mapping[TitleId, Choice], titles: Mapping[TitleId, Title]) -> Taste:
     """Return what votes say of a taste; titles that are not known any more are only counted."""
-    found = Taste()
+    one_of_each = []
     for title_id, choice in votes.items():
         share = Share(1, likes(choice))
         title = titles.get(title_id)
-        genres = title.genres if title is not None else ()
-        years = [title.year] if title is not None and title.year is not None else []
-        decades = [str(year // 10 * 10) for year in years]
-        one = Taste(share, dict.fromkeys(genres, share), dict.fromkeys(decades, share))
-        found = together([found, one])
-    return found
+        if title is None:
+            one_of_each.append(Taste(share))
+            continue
+        decades = [] if title.year is None else [str(title.year // 10 * 10)]
+        genres = dict.fromkeys(title.genres, share)
+        one_of_each.append(Taste(share, genres, dict.fromkeys(decades, share)))
+    return together(one_of_each)
 
 
 def together(tastes: Iterable[Taste]) -> Taste:

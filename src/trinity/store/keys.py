@@ -15,8 +15,8 @@
 | event log    | `ROOM#id`     | `LOG`                 |
 | presence     | `ROOM#id`     | `HERE#user`           |
 | idempotency  | `USER#id`     | `ONCE#operation#hash` |
-| tally        | `REPORT#room` | `TALLY#title`         |
-| summary      | `REPORT#room` | `SUMMARY`             |
+| book         | `REPORT#room` | `SUMMARY`             |
+| votes in it  | `REPORT#room` | `TALLY#member`        |
 | taste        | `USER#id`     | `TASTE#room`          |
 | room of day  | `DAY#date`    | `ROOM#id`             |
 | schedule     | `SCHEDULE#name`| `SCHEDULE`          |
@@ -145,14 +145,14 @@ def report_pk(room: RoomId) -> str:
     return f"REPORT#{room}"
 
 
-def tally(room: RoomId, title: TitleId) -> Key:
-    """Return the key of the votes on one title with their times."""
-    return Key(report_pk(room), TALLY + title)
-
-
 def summary(room: RoomId) -> Key:
     """Return the key of what has come to a room."""
     return Key(report_pk(room), "SUMMARY")
+
+
+def page(room: RoomId, member: str) -> Key:
+    """Return the key of the votes of one member with their times."""
+    return Key(report_pk(room), TALLY + member)
 
 
 def taste(user: UserId, room: RoomId) -> Key:

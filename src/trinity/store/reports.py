@@ -1,18 +1,18 @@
 """What is kept for reports, made of domain events alone, by `handlers/queues/analyse.py`.
 
-A tally holds the newest vote of each member on a title, with its time: an entry is replaced only by
-one of a larger `rev`, so it does not matter in which order votes are told, nor how often. A summary
-holds what only ever comes to a room, and its `rev` counts the batches that were written. Whoever
-has counted up reads everything, and writes what follows from it on condition that nobody who
-counted further was there before: the last one has seen all.
+The book of a room holds the newest vote of each member on each title, with its time, and what has
+come to the room. A vote is replaced only by one of a larger `rev`, and the rest only ever grows, so
+it does not matter in which order events come, nor how often. The book, how the room counts for its
+day, and what its voters vote for are written by one transaction, on condition that the book is
+still the one that was read.
 
 Members are known here by a hash of room and user, which leads nowhere once the account is gone. So
-nothing here has to be found when a room or an account is removed; it goes when it expires.
+nothing here has to be found when a room or an account is removed; it goes when it expires. What
+somebody votes for lies with his account, and goes with it.
 """
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from typing import Any, NamedTuple
 
 import msgspec
@@ -23,18 +23,15 @@ from trinity.domain.ids import DAY, BlobId, Millis, RoomId, TitleId, UserId, utc
 from trinity.domain.reports import Cast, RoomOfDay, Taste
 from trinity.ports import (
     Absent,
-    AnyOf,
-    ConditionFailed,
+    Equals,
     Exists,
     Item,
-    Less,
-    Path,
+    Key,
     Table,
+    TransactAction,
     TransactCheck,
     TransactionCancelled,
     TransactPut,
-    Update,
-    Value,
 )
 from trinity.store import keys
 
@@ -42,28 +39,77 @@ KEPT_FOR = Millis(90 * DAY)
 """From the last change on: longer than a room lives, and longer than events may come late."""
 DAYS_KEPT_FOR = Millis(400 * DAY)
 
-_VOTE, _MEMBER, _MATCH = "v:", "m:", "f:"
+MOST_VOTERS = 30
+"""Of one write: each takes three of the hundred actions of a transaction."""
 
 
-class Summary(NamedTuple):
+class Entry(NamedTuple):
+    """The newest vote of a member on a title; `choice` is None if it was taken back."""
+
+    choice: Choice | None
+    rev: int
+    at: Millis
+
+
+Page = dict[TitleId, Entry]
+"""All votes of one member."""
+
+
+class Book(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """What is known of a room.
 
     Attributes:
-        rev: number of batches that were written so far.
-        members: how many people ever joined.
-        matched_at: when the first match was found.
+        rev: how often it was written.
         opened_at, deck: None as long as its `RoomOpened` has not come.
+        members: everybody who ever joined, as `known_as`.
+        matches: when each was found.
+        pages: the votes of each member, as `known_as`; each lies in an item of its own.
     """
 
-    rev: int
-    members: int
-    matched_at: Millis | None
-    opened_at: Millis | None
-    deck: BlobId | None
+    rev: int = 0
+    opened_at: Millis | None = None
+    deck: BlobId | None = None
+    members: tuple[str, ...] = ()
+    matches: dict[TitleId, Millis] = {}
+    pages: dict[str, Page] = {}
 
+    def learn(
+        self,
+        room: RoomId,
+        facts: Iterable[RoomOpened | MemberJoined | MatchFound],
+        votes: Iterable[Vote],
+    ) -> "Book":
+        """Return the book with what is news to it; the same book if nothing is."""
+        opened_at, deck = self.opened_at, self.deck
+        members, matches, pages = set(self.members), dict(self.matches), dict(self.pages)
+        for fact in facts:
+            match fact:
+                case RoomOpened():
+                    opened_at, deck = fact.at, fact.deck
+                case MemberJoined():
+                    members.add(known_as(room, fact.user_id))
+                case MatchFound():
+                    matches[fact.title_id] = fact.at
+        for vote in votes:
+            name = known_as(room, vote.user_id)
+            known = pages.get(name, {}).get(vote.title_id)
+            if known is None or known.rev < vote.rev:
+                entry = Entry(vote.choice, vote.rev, vote.at)
+                pages[name] = {**pages.get(name, {}), vote.title_id: entry}
+        new = Book(
+            rev=self.rev,
+            opened_at=opened_at,
+            deck=deck,
+            members=tuple(sorted(members)),
+            matches=matches,
+            pages=pages,
+        )
+        return self if new == self else new
 
-Tallies = Mapping[TitleId, Mapping[str, Cast]]
-"""The votes that stand, by title and by `known_as`."""
+    def votes(self, name: str) -> dict[TitleId, Cast]:
+        """Return the votes of a member that stand."""
+        page = self.pages.get(name, {})
+        return {title: Cast(e.at, e.choice) for title, e in page.items() if e.choice}
 
 
 def known_as(room: RoomId, user: UserId) -> str:
@@ -71,87 +117,77 @@ def known_as(room: RoomId, user: UserId) -> str:
     return hashlib.blake2s(f"{room} {user}".encode(), digest_size=8).hexdigest()
 
 
-def record_vote(table: Table, room: RoomId, vote: Vote, now: Millis) -> None:
-    """Keep a vote, unless a newer one of the same member on the same title is known."""
-    name = _VOTE + known_as(room, vote.user_id)
-    entry = {"choice": vote.choice or "", "rev": vote.rev, "at": vote.at}
-    with suppress(ConditionFailed):
-        table.update(
-            keys.tally(room, vote.title_id),
-            Update(set={name: entry, "expires": (now + KEPT_FOR) // 1000}),
-            when=AnyOf((Absent(name), Less((name, "rev"), vote.rev))),
-        )
+def book(table: Table, room: RoomId, *, consistent: bool = False) -> Book:
+    """Return all that is known of a room."""
+    whole: Item = {}
+    pages: dict[str, Page] = {}
+    for item in table.query(keys.report_pk(room), consistent=consistent).items:
+        if item["SK"].startswith(keys.TALLY):
+            votes = {TitleId(title): Entry(*entry) for title, entry in item["votes"].items()}
+            pages[item["SK"].removeprefix(keys.TALLY)] = votes
+        else:
+            whole = item
+    return msgspec.structs.replace(msgspec.convert(whole, Book), pages=pages)
 
 
-def count_up(
+def put(
     table: Table,
     room: RoomId,
-    facts: Iterable[RoomOpened | MemberJoined | MatchFound],
+    old: Book,
+    new: Book,
+    tastes: Mapping[UserId, Taste],
     now: Millis,
-) -> Summary:
-    """Keep what has come to a room, and return all that is known of it; votes come first."""
-    learned: dict[Path, Value] = {"expires": (now + KEPT_FOR) // 1000}
-    for fact in facts:
-        match fact:
-            case RoomOpened():
-                learned |= {"openedAt": fact.at, "deck": fact.deck}
-            case MemberJoined():
-                learned[_MEMBER + known_as(room, fact.user_id)] = True
-            case MatchFound():
-                learned[_MATCH + fact.title_id] = fact.at
-    item = table.update(keys.summary(room), Update(set=learned, add={"rev": 1}))
-    return _summary(item)
+) -> bool:
+    """Write a book, and what follows from it; tell whether nobody else has written it meanwhile.
+
+    Args:
+        table: the table.
+        room: the room.
+        old: the book as it was read.
+        new: the same with something new in it.
+        tastes: what users vote for in the room, for those whose votes are new. They must have an
+            account.
+        now: the present time.
+    """
+    expires = (now + KEPT_FOR) // 1000
+    unchanged = Equals("rev", old.rev) if old.rev else Absent("PK")
+    summary = msgspec.to_builtins(msgspec.structs.replace(new, rev=old.rev + 1, pages={}))
+    del summary["pages"]
+    actions: list[TransactAction] = [
+        TransactPut(_item(keys.summary(room), **summary, expires=expires), unchanged)
+    ]
+    for name, page in new.pages.items():
+        if page != old.pages.get(name):
+            votes = {title: list(entry) for title, entry in page.items()}
+            actions.append(TransactPut(_item(keys.page(room, name), votes=votes, expires=expires)))
+    if new.opened_at is not None:
+        actions.append(TransactPut(_of_day(room, new, new.opened_at)))
+    for user, taste in tastes.items():
+        actions.append(TransactPut(_item(keys.taste(user, room), **msgspec.to_builtins(taste))))
+        actions.append(TransactCheck(keys.profile(user), Exists("PK")))
+    try:
+        table.transact(actions)
+    except TransactionCancelled:
+        return False
+    return True
 
 
-def _summary(item: Item) -> Summary:
-    matched = [at for name, at in item.items() if name.startswith(_MATCH)]
-    return Summary(
-        rev=item["rev"],
-        members=sum(name.startswith(_MEMBER) for name in item),
-        matched_at=min(matched, default=None),
-        opened_at=item.get("openedAt"),
-        deck=item.get("deck"),
+def _item(key: Key, **attributes: Any) -> Item:
+    return {"PK": key.pk, "SK": key.sk, **attributes}
+
+
+def _of_day(room: RoomId, new: Book, opened_at: Millis) -> Item:
+    shown = RoomOfDay(
+        opened_at,
+        len(new.members),
+        sum(len(new.votes(name)) for name in new.pages),
+        min(new.matches.values(), default=None),
     )
-
-
-def tallies(table: Table, room: RoomId, *, consistent: bool = False) -> Tallies:
-    """Return the votes that stand in a room."""
-    page = table.query(keys.report_pk(room), prefix=keys.TALLY, consistent=consistent)
-    return {TitleId(i["SK"].removeprefix(keys.TALLY)): _standing(i) for i in page.items}
-
-
-def _standing(item: Item) -> dict[str, Cast]:
-    return {
-        name.removeprefix(_VOTE): Cast(entry["at"], entry["choice"])
-        for name, entry in item.items()
-        if name.startswith(_VOTE) and entry["choice"]
-    }
-
-
-def votes_of(cast: Tallies, room: RoomId, user: UserId) -> dict[TitleId, Choice]:
-    """Return what a user says in a room."""
-    name = known_as(room, user)
-    return {title: votes[name].choice for title, votes in cast.items() if name in votes}
-
-
-# ------------------------------------------------------------------------ what follows from them
-
-
-def put_day(table: Table, room: RoomId, summary: Summary, votes: int) -> None:
-    """Let a room count for the day on which it was opened, once that is known."""
-    if summary.opened_at is None:
-        return
-    key = keys.room_of_day(utc_day(summary.opened_at), room)
-    shown = RoomOfDay(summary.opened_at, summary.members, votes, summary.matched_at)
-    item = {
-        "PK": key.pk,
-        "SK": key.sk,
-        "rev": summary.rev,
+    return _item(
+        keys.room_of_day(utc_day(opened_at), room),
         **msgspec.to_builtins(shown),
-        "expires": (summary.opened_at + DAYS_KEPT_FOR) // 1000,
-    }
-    with suppress(ConditionFailed):
-        table.put(item, when=AnyOf((Absent("PK"), Less("rev", summary.rev))))
+        expires=(opened_at + DAYS_KEPT_FOR) // 1000,
+    )
 
 
 def of_day(table: Table, date: str) -> list[RoomOfDay]:
@@ -160,39 +196,12 @@ def of_day(table: Table, date: str) -> list[RoomOfDay]:
     return [msgspec.convert(item, RoomOfDay) for item in page.items]
 
 
-def put_taste(
-    table: Table, room: RoomId, user: UserId, taste: Taste, rev: int, *, anew: bool
-) -> None:
-    """Keep what a user votes for in a room, as long as there is such an account.
-
-    Args:
-        table: the table.
-        room: the room.
-        user: whose taste.
-        taste: all of it that the room shows.
-        rev: of the summary that it was seen with.
-        anew: only if there is nothing yet.
-    """
-    key = keys.taste(user, room)
-    item = {"PK": key.pk, "SK": key.sk, "rev": rev, **msgspec.to_builtins(taste)}
-    newer = Absent("PK") if anew else AnyOf((Absent("PK"), Less("rev", rev)))
-    with suppress(TransactionCancelled):
-        table.transact(
-            [
-                TransactPut(_plain(item), newer),
-                TransactCheck(keys.profile(user), Exists("PK")),
-            ]
-        )
+def has_taste(table: Table, room: RoomId, user: UserId) -> bool:
+    """Tell whether it is known what a user votes for in a room."""
+    return table.get(keys.taste(user, room)) is not None
 
 
 def tastes_of(table: Table, user: UserId) -> list[Taste]:
     """Return what a user votes for, room by room."""
     page = table.query(keys.user_pk(user), prefix=keys.TASTE)
     return [msgspec.convert(item, Taste) for item in page.items]
-
-
-def _plain(value: Any) -> Any:
-    """Return a value with lists where it has tuples."""
-    if isinstance(value, dict):
-        return {name: _plain(part) for name, part in value.items()}
-    return [_plain(part) for part in value] if isinstance(value, list | tuple) else value

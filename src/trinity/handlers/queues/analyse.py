@@ -1,9 +1,10 @@
 """Keep what reports are made of, as things happen.
 
-Each room of a batch is written and counted up once, and then everything that follows from it is
-written anew: how it counts for its day, and what those vote for who have just voted. See
-`store/reports.py` for why neither order nor repetition matters.
+Each room of a batch is written once: its book, how it counts for its day, and what those vote for
+who have just voted. See `store/reports.py` for why neither order nor repetition matters.
 """
+
+from itertools import islice
 
 from trinity.bootstrap import worker
 from trinity.domain.domain_events import (
@@ -14,10 +15,12 @@ from trinity.domain.domain_events import (
     Vote,
     VoteCast,
 )
-from trinity.domain.ids import RoomId
-from trinity.domain.reports import taste
+from trinity.domain.errors import Conflict
+from trinity.domain.ids import RoomId, UserId
+from trinity.domain.reports import Taste, taste
 from trinity.ports import Blobs, Clock, Table
-from trinity.store import decks, reports, rooms
+from trinity.store import decks, reports, rooms, users
+from trinity.store.reports import MOST_VOTERS, Book
 
 
 class NotOpenedYet(Exception):
@@ -28,8 +31,8 @@ class _News:
     """What a batch has on one room."""
 
     def __init__(self) -> None:
-        self.votes: list[Vote] = []
         self.facts: list[RoomOpened | MemberJoined | MatchFound] = []
+        self.votes: dict[UserId, list[Vote]] = {}
 
 
 def analyse(events: list[DomainEvent], *, table: Table, blobs: Blobs, clock: Clock) -> None:
@@ -37,44 +40,82 @@ def analyse(events: list[DomainEvent], *, table: Table, blobs: Blobs, clock: Clo
 
     Raises:
         NotOpenedYet: the deck of a room is not known. All others are done.
+        Conflict: others wrote the same room again and again.
     """
     by_room: dict[RoomId, _News] = {}
     for event in events:
         match event.fact:
             case VoteCast(room_id=room, votes=votes):
-                by_room.setdefault(room, _News()).votes += votes
+                news = by_room.setdefault(room, _News())
+                for vote in votes:
+                    news.votes.setdefault(vote.user_id, []).append(vote)
             case RoomOpened(room_id=room) | MemberJoined(room_id=room) | MatchFound(room_id=room):
                 by_room.setdefault(room, _News()).facts.append(event.fact)
-    early = [room for room, news in by_room.items() if not _learn(table, blobs, clock, room, news)]
+    early = 0
+    for room, news in by_room.items():
+        try:
+            _learn(table, blobs, clock, room, news)
+        except NotOpenedYet:
+            early += 1
     if early:
-        raise NotOpenedYet(f"votes of {len(early)} rooms came early")
+        raise NotOpenedYet(f"votes of {early} rooms came early")
 
 
-def _learn(table: Table, blobs: Blobs, clock: Clock, room: RoomId, news: _News) -> bool:
-    """Take in what a batch has on a room; tell whether its deck is known, if it is needed."""
-    now = clock.now()
-    for vote in news.votes:
-        reports.record_vote(table, room, vote, now)
-    summary = reports.count_up(table, room, news.facts, now)
-    cast = reports.tallies(table, room, consistent=True)
-    reports.put_day(table, room, summary, sum(len(votes) for votes in cast.values()))
-    voters = {vote.user_id for vote in news.votes}
-    if not voters:
-        return True
-    deck = summary.deck
+def _learn(table: Table, blobs: Blobs, clock: Clock, room: RoomId, news: _News) -> None:
+    """Take in what a batch has on a room."""
+    voters = iter(news.votes)
+    some = list(islice(voters, MOST_VOTERS))
+    while True:
+        _write(table, blobs, clock, room, news, some)
+        some = list(islice(voters, MOST_VOTERS))
+        if not some:
+            return
+
+
+def _write(
+    table: Table, blobs: Blobs, clock: Clock, room: RoomId, news: _News, voters: list[UserId]
+) -> None:
+    votes = [vote for user in voters for vote in news.votes[user]]
+    for _ in range(rooms.ATTEMPTS):
+        old = reports.book(table, room, consistent=True)
+        new = old.learn(room, news.facts, votes)
+        if new is old:
+            return
+        tastes = _tastes(table, blobs, room, old, new, voters)
+        if reports.put(table, room, old, new, tastes, clock.now()):
+            return
+    raise Conflict
+
+
+def _tastes(
+    table: Table, blobs: Blobs, room: RoomId, old: Book, new: Book, voters: list[UserId]
+) -> dict[UserId, Taste]:
+    """Return what those vote for who have accounts and new votes.
+
+    Raises:
+        NotOpenedYet: it is not known of which titles.
+    """
+    names = {user: reports.known_as(room, user) for user in voters}
+    changed = [user for user in voters if new.pages[names[user]] != old.pages.get(names[user])]
+    if not changed:
+        return {}
+    deck = new.deck
     if deck is None:
         opened = rooms.find(table, room)
         if opened is None:
-            return False
+            raise NotOpenedYet(f"the room {room}")
         deck = opened.deck
     try:
         titles = decks.load(blobs, deck).by_id
-    except KeyError:  # removed with its room: what was known of it before is better
+    except KeyError:  # removed with its room
         titles = {}
-    for user in voters:
-        mine = taste(reports.votes_of(cast, room, user), titles)
-        reports.put_taste(table, room, user, mine, summary.rev, anew=not titles)
-    return True
+    return {
+        user: taste({t: cast.choice for t, cast in new.votes(names[user]).items()}, titles)
+        for user in changed
+        if users.find(table, user) is not None
+        # What was known while the deck was there is better than nothing.
+        and (titles or not reports.has_taste(table, room, user))
+    }
 
 
 handler = worker(analyse)

@@ -7,11 +7,12 @@ is the SQLite store, with fsync left out, since these tests care for order and n
 import copy
 import hashlib
 import hmac
-import itertools
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import msgspec
 
 from trinity.common import streams
 from trinity.common.rate_limits import RateLimits
@@ -79,13 +80,13 @@ class FakeIds:
     """Unique, in ascending order, and the same in each run."""
 
     def __init__(self) -> None:
-        self._count = 0
+        self.count = 0
         self._lock = threading.Lock()
 
     def _next(self) -> int:
         with self._lock:
-            self._count += 1
-            return self._count
+            self.count += 1
+            return self.count
 
     def new(self) -> str:
         return f"id{self._next():014d}"
@@ -244,6 +245,14 @@ class FakeSecrets:
         return b"0123456789abcdef0123456789abcdef"
 
 
+class Mark(NamedTuple):
+    """A moment of a world."""
+
+    seq: int
+    time: Millis
+    ids: int
+
+
 class World:
     """Everything that use cases need, and short words for the most common ones."""
 
@@ -268,7 +277,6 @@ class World:
         self.secrets = FakeSecrets()
         self.limits = RateLimits(self.cache, enabled=False)
         self.settings = Settings(public_url="https://trinity.example")
-        self._requests = itertools.count(1)
 
     def over(self, *, table: Table | None = None, cache: Cache | None = None) -> "World":
         """Return the same world seen through another table or cache."""
@@ -280,6 +288,29 @@ class World:
     def restarted(self) -> "World":
         """Return what a new process would see: the same data, nothing remembered."""
         return self.over(cache=MemoryCache(monotonic=self.clock.monotonic))
+
+    def mark(self) -> "Mark":
+        """Return a moment to come back to."""
+        return Mark(self.store.last_seq, self.clock.time, self.ids.count)
+
+    def rewind(self, mark: "Mark") -> None:
+        """Let table, time and ids be as they were at a mark."""
+        seq, self.clock.time, self.ids.count = mark
+        execute = self.store._writer.execute
+        execute("BEGIN IMMEDIATE")
+        for pk, sk, old in execute(
+            "SELECT pk, sk, old FROM changes WHERE seq > ? ORDER BY seq DESC", (seq,)
+        ).fetchall():
+            execute("DELETE FROM items WHERE pk = ? AND sk = ?", (pk, sk))
+            if old is not None:
+                execute(
+                    "INSERT INTO items (pk, sk, item, expires) VALUES (?, ?, ?, ?)",
+                    (pk, sk, old, msgspec.json.decode(old).get("expires")),
+                )
+        execute("DELETE FROM changes WHERE seq > ?", (seq,))
+        execute("COMMIT")
+        self.store._remembered.clear()
+        self.store._last_seq = seq
 
     def call(
         self,
@@ -295,7 +326,7 @@ class World:
         """
         caller = Caller(UserId(by or ""), "s")
         given = {"request": request, "origin": origin, "caller": caller, **message}
-        given["table"] = caused_by(self.table, Cause(f"request-{next(self._requests)}"))
+        given["table"] = caused_by(self.table, Cause(f"request-{self.ids.new()}"))
         names = [name for name in use_case.__annotations__ if name != "return"]
         return use_case(
             **{name: given[name] if name in given else getattr(self, name) for name in names}

@@ -1,34 +1,44 @@
 """Every order in which a few operations can touch the table and the cache.
 
-Each operation runs in a thread of its own that stops before each call of a port, and goes on only
-when the explorer lets it. So exactly one thread runs at any time, and the explorer decides on the
-order of the calls.
+Each operation is a coroutine (a greenlet) that stops before each call of a port, and goes on only
+when the explorer lets it. So exactly one runs at any time, and the explorer decides on the order of
+the calls.
 
-All orders are explored but those that differ only in the order of calls that do not concern each
-other (sleep sets: P. Godefroid, Partial-Order Methods for the Verification of Concurrent Systems,
-1996). Two calls concern each other if one writes what the other reads or writes.
+All orders are explored but two kinds: those that differ only in the order of calls that do not
+concern each other (sleep sets), and what would follow from a state that was seen before (state
+caching): the same stored data, and the same answers to each operation so far. How the two go
+together: P. Godefroid, Partial-Order Methods for the Verification of Concurrent Systems, 1996,
+chapters 5 and 8. Two calls concern each other if one writes what the other reads or writes.
 """
 
+import hashlib
 import random
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+import signal
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+from greenlet import GreenletExit, getcurrent, greenlet
 
 from trinity.domain.errors import DomainError
 from trinity.ports import (
     Cache,
     Condition,
+    ConditionFailed,
     Item,
     Key,
     Page,
     Table,
     TransactAction,
+    TransactionCancelled,
     TransactPut,
     Update,
 )
 
+T = TypeVar("T")
+
 BOUND_S = 20.0
-"""Longer than any step takes on the slowest machine: whoever waits so long waits for ever."""
+"""Longer than any step takes on the slowest machine: whoever takes so long takes for ever."""
 
 Operation = Callable[[Table, Cache], Any]
 
@@ -62,10 +72,6 @@ def _disturbs(writer: Call, other: Call) -> bool:
     return False
 
 
-class Abandoned(BaseException):
-    """Ends an operation whose schedule is of no more interest."""
-
-
 class Violation(AssertionError):
     """Something that must hold does not; `schedule` shows it again."""
 
@@ -84,113 +90,131 @@ class Outcome(NamedTuple):
 
 
 class _Task:
-    def __init__(self, number: int, operation: Operation, arrived: threading.Semaphore) -> None:
+    """An operation on its way.
+
+    Attributes:
+        number: of the operation.
+        pending: the call that it is about to make; None when it has ended.
+        seen: stands for all answers that it got so far, and so for where it is.
+    """
+
+    def __init__(self, number: int, operation: Operation, table: Table, cache: Cache) -> None:
         self.number = number
         self.pending: Call | None = None
+        self.seen = b""
         self.outcome: Outcome | None = None
         self.fault: BaseException | None = None
-        self.abandoned = False
-        self._operation = operation
-        self._arrived = arrived
-        self._go = threading.Semaphore(0)
-        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._explorer = getcurrent()
+        gated = GatedTable(table, self.make), GatedCache(cache, self.make)
+        self._greenlet = greenlet(lambda: self._run(operation, *gated))
 
-    def start(self, table: Table, cache: Cache) -> None:
-        self._gated = (GatedTable(table, self.gate), GatedCache(cache, self.gate))
-        self._thread.start()
-
-    def gate(self, call: Call) -> None:
-        self.pending = call
-        self._arrived.release()
-        if not self._go.acquire(timeout=3 * BOUND_S):  # the explorer gives up first
-            raise Stuck("nobody let this operation go on")
-        if self.abandoned:
-            raise Abandoned
-
-    def step(self) -> None:
-        self.pending = None
-        self._go.release()
-
-    def join(self) -> None:
-        self._thread.join(BOUND_S)
-        if self._thread.is_alive():
-            raise Stuck("an operation did not end")
-
-    def _run(self) -> None:
+    def go_on(self) -> None:
+        """Let it make its call, and go on to its next one or its end."""
+        signal.setitimer(signal.ITIMER_REAL, BOUND_S)
         try:
-            self.outcome = Outcome(self._operation(*self._gated), None)
+            self._greenlet.switch()
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
+    def abandon(self) -> None:
+        """End it where it is."""
+        self._greenlet.throw(GreenletExit)
+
+    def make(self, call: Call, answer: Callable[[], T]) -> T:
+        """Make a call when the explorer says so, and take note of the answer."""
+        self.pending = call
+        self._explorer.switch()
+        noted: Any = None
+        try:
+            result = answer()
+            noted = result
+        except ConditionFailed as refusal:
+            noted = ["refused", refusal.item]
+            raise
+        except TransactionCancelled as refusal:
+            noted = ["refused", [reason and reason.item for reason in refusal.reasons]]
+            raise
+        finally:
+            told = self.seen + call.name.encode() + msgspec.json.encode(noted)
+            self.seen = hashlib.blake2b(told, digest_size=16).digest()
+        return result
+
+    def _run(self, operation: Operation, table: Table, cache: Cache) -> None:
+        try:
+            self.outcome = Outcome(operation(table, cache), None)
         except DomainError as refusal:
             self.outcome = Outcome(None, refusal)
-        except Abandoned:
-            return
+        except GreenletExit:
+            raise
         except BaseException as fault:  # noqa: BLE001  (it is raised again by the explorer)
             self.fault = fault
         self.pending = None
-        self._arrived.release()
+
+
+Make = Callable[[Call, Callable[[], Any]], Any]
 
 
 class GatedTable:
-    """A `Table` that waits before each call."""
+    """A `Table` whose calls are made when the explorer says so."""
 
-    def __init__(self, table: Table, gate: Callable[[Call], None]) -> None:
+    def __init__(self, table: Table, make: Make) -> None:
         self._table = table
-        self._gate = gate
+        self._make = make
 
     def get(self, key: Key, *, consistent: bool = False) -> Item | None:
-        self._gate(Call("get", ((*key, False),), ()))
-        return self._table.get(key, consistent=consistent)
+        call = Call("get", ((*key, False),), ())
+        return self._make(call, lambda: self._table.get(key, consistent=consistent))
 
     def batch_get(self, keys: Sequence[Key]) -> list[Item | None]:
-        self._gate(Call("batch_get", tuple((*key, False) for key in keys), ()))
-        return self._table.batch_get(keys)
+        call = Call("batch_get", tuple((*key, False) for key in keys), ())
+        return self._make(call, lambda: self._table.batch_get(keys))
 
     def query(self, pk: str, *, prefix: str = "", **options: Any) -> Page:
-        self._gate(Call("query", ((pk, prefix, True),), ()))
-        return self._table.query(pk, prefix=prefix, **options)
+        call = Call("query", ((pk, prefix, True),), ())
+        return self._make(call, lambda: self._table.query(pk, prefix=prefix, **options))
 
     def put(self, item: Item, *, when: Condition | None = None) -> None:
-        self._gate(Call("put", (), ((item["PK"], item["SK"]),)))
-        self._table.put(item, when=when)
+        call = Call("put", (), ((item["PK"], item["SK"]),))
+        self._make(call, lambda: self._table.put(item, when=when))
 
     def update(self, key: Key, update: Update, *, when: Condition | None = None) -> Item:
-        self._gate(Call("update", (), ((key.pk, key.sk),)))
-        return self._table.update(key, update, when=when)
+        call = Call("update", (), ((key.pk, key.sk),))
+        return self._make(call, lambda: self._table.update(key, update, when=when))
 
     def delete(self, key: Key, *, when: Condition | None = None) -> None:
-        self._gate(Call("delete", (), ((key.pk, key.sk),)))
-        self._table.delete(key, when=when)
+        call = Call("delete", (), ((key.pk, key.sk),))
+        self._make(call, lambda: self._table.delete(key, when=when))
 
     def transact(self, actions: Sequence[TransactAction]) -> None:
         touched = tuple(
             (a.item["PK"], a.item["SK"]) if isinstance(a, TransactPut) else (a.key.pk, a.key.sk)
             for a in actions
         )
-        self._gate(Call("transact", (), touched))
-        self._table.transact(actions)
+        self._make(Call("transact", (), touched), lambda: self._table.transact(actions))
 
 
 class GatedCache:
-    """A `Cache` that waits before each call."""
+    """A `Cache` whose calls are made when the explorer says so."""
 
-    def __init__(self, cache: Cache, gate: Callable[[Call], None]) -> None:
+    def __init__(self, cache: Cache, make: Make) -> None:
         self._cache = cache
-        self._gate = gate
+        self._make = make
 
     def get(self, key: str) -> Any:
-        self._gate(Call("cache.get", (("cache", key, False),), ()))
-        return self._cache.get(key)
+        call = Call("cache.get", (("cache", key, False),), ())
+        return self._make(call, lambda: self._cache.get(key))
 
     def set(self, key: str, value: Any, *, ttl: float) -> None:
-        self._gate(Call("cache.set", (), (("cache", key),)))
-        self._cache.set(key, value, ttl=ttl)
+        call = Call("cache.set", (), (("cache", key),))
+        self._make(call, lambda: self._cache.set(key, value, ttl=ttl))
 
     def delete(self, key: str) -> None:
-        self._gate(Call("cache.delete", (), (("cache", key),)))
-        self._cache.delete(key)
+        call = Call("cache.delete", (), (("cache", key),))
+        self._make(call, lambda: self._cache.delete(key))
 
     def increment(self, key: str, *, ttl: float) -> tuple[int, float]:
-        self._gate(Call("cache.increment", (), (("cache", key),)))
-        return self._cache.increment(key, ttl=ttl)
+        call = Call("cache.increment", (), (("cache", key),))
+        return self._make(call, lambda: self._cache.increment(key, ttl=ttl))
 
 
 class Race:
@@ -203,23 +227,25 @@ class Race:
     """
 
     def __init__(self, operations: Sequence[Operation], table: Table, cache: Cache) -> None:
-        self._arrived = threading.Semaphore(0)
-        self._tasks = [_Task(n, op, self._arrived) for n, op in enumerate(operations)]
+        signal.signal(signal.SIGALRM, _give_up)
         self.trace: list[str] = []
+        self._tasks = [_Task(n, operation, table, cache) for n, operation in enumerate(operations)]
         for task in self._tasks:
-            task.start(table, cache)
-            self._wait(task)
+            self._go_on(task)
 
     def pending(self) -> dict[int, Call]:
         """Return what each operation that has not ended is about to do."""
         return {task.number: task.pending for task in self._tasks if task.pending is not None}
 
+    def seen(self) -> Hashable:
+        """Return what stands for all answers to the operations so far."""
+        return tuple(task.seen for task in self._tasks)
+
     def step(self, number: int) -> None:
         """Let an operation make its call, and go on to its next one or its end."""
         task = self._tasks[number]
         self.trace.append(f"{number}: {task.pending}")
-        task.step()
-        self._wait(task)
+        self._go_on(task)
 
     def outcomes(self) -> list[Outcome]:
         """Return what the operations came to; all of them must have ended."""
@@ -228,30 +254,39 @@ class Race:
     def abandon(self) -> None:
         """End all operations where they are."""
         for task in self._tasks:
-            if task.pending is not None:
-                task.abandoned = True
-                task.step()
-        for task in self._tasks:
-            task.join()
+            task.abandon()
 
-    def _wait(self, task: _Task) -> None:
-        if not self._arrived.acquire(timeout=BOUND_S):
-            raise Stuck(f"operation {task.number} went neither on nor out after {self.trace}")
+    def _go_on(self, task: _Task) -> None:
+        task.go_on()
         if task.fault is not None:
             raise task.fault
 
 
-class _Node:
-    """A point of a schedule where one of several operations goes on."""
+def _give_up(*_: object) -> None:
+    raise Stuck("an operation neither went on nor ended")
 
-    def __init__(self, pending: dict[int, Call], asleep: set[int], chosen: int) -> None:
+
+class _Node:
+    """A point of a schedule where one of several operations goes on.
+
+    Attributes:
+        asleep: who need not go on from here, since it was explored what follows.
+        ahead: who is still to be tried, the one that goes on first.
+    """
+
+    def __init__(self, pending: dict[int, Call], asleep: set[int], ahead: list[int]) -> None:
         self.pending = pending
         self.asleep = asleep
-        self.chosen = chosen
+        self.ahead = ahead
+
+    def still_asleep(self) -> set[int]:
+        """Return who is asleep after the step from here."""
+        went = self.pending[self.ahead[0]]
+        return {n for n in self.asleep if independent(self.pending[n], went)}
 
 
 class Explored(NamedTuple):
-    """How much was looked at: different schedules, and runs that turned out to be repetitions."""
+    """How much was looked at: schedules to their end, and runs that came to what was known."""
 
     schedules: int
     redundant: int
@@ -261,6 +296,7 @@ def explore(
     start: Callable[[], Race],
     check: Callable[[list[Outcome], list[int]], None],
     *,
+    state: Callable[[], Hashable] | None = None,
     most: int = 100_000,
 ) -> Explored:
     """Run all schedules that can make a difference and check each.
@@ -268,9 +304,12 @@ def explore(
     Args:
         start: begins a race, the same one each time, from a fresh beginning.
         check: called with what the operations came to, and the schedule, after each run.
+        state: returns what stands for all that is stored, and for all that `check` may look at
+            beside it. Without it a state is never recognised.
         most: give up with an error when there are more.
     """
     path: list[_Node] = []
+    slept: dict[Hashable, set[int]] = {}  # who was asleep in a state whenever it was seen
     complete = redundant = 0
     while True:
         race = start()
@@ -279,18 +318,24 @@ def explore(
         try:
             for node in path:
                 _same(node.pending, race.pending())
-                race.step(node.chosen)
-                schedule.append(node.chosen)
-                asleep = _still_asleep(node)
+                race.step(node.ahead[0])
+                schedule.append(node.ahead[0])
+                asleep = node.still_asleep()
             while pending := race.pending():
                 awake = [number for number in pending if number not in asleep]
+                if state is not None:
+                    known = slept.get(here := (state(), race.seen()))
+                    if known is not None:  # only those who slept each time are still to be tried
+                        awake = sorted(known - asleep)
+                        asleep &= known
+                    slept[here] = set(asleep)
                 if not awake:
                     break
-                node = _Node(pending, asleep, awake[0])
+                node = _Node(pending, asleep, awake)
                 path.append(node)
-                race.step(node.chosen)
-                schedule.append(node.chosen)
-                asleep = _still_asleep(node)
+                race.step(awake[0])
+                schedule.append(awake[0])
+                asleep = node.still_asleep()
             if race.pending():
                 redundant += 1
                 race.abandon()
@@ -304,10 +349,8 @@ def explore(
             raise AssertionError(f"more than {most} schedules")
         while path:
             node = path[-1]
-            node.asleep = node.asleep | {node.chosen}
-            awake = [number for number in node.pending if number not in node.asleep]
-            if awake:
-                node.chosen = awake[0]
+            node.asleep = node.asleep | {node.ahead.pop(0)}
+            if node.ahead:
                 break
             path.pop()
         else:
@@ -365,11 +408,6 @@ def _explain(problem: BaseException, race: Race, schedule: Sequence[int]) -> Non
     problem.add_note(f"schedule {list(schedule)}:\n  " + "\n  ".join(race.trace))
     if isinstance(problem, Violation):
         problem.schedule = tuple(schedule)
-
-
-def _still_asleep(node: _Node) -> set[int]:
-    went = node.pending[node.chosen]
-    return {n for n in node.asleep if independent(node.pending[n], went)}
 
 
 def _same(one: dict[int, Call], other: dict[int, Call]) -> None:

@@ -30,12 +30,14 @@ class Receiver:
     Attributes:
         requests: what came.
         answers: status and headers to answer with, in order; once they are used up, 201.
+        at: the same for one path alone, without headers.
     """
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.requests: list[Received] = []
         self.answers: list[tuple[int, dict[str, str]]] = []
+        self.at: dict[str, list[int]] = {}
 
     def answer(self, status: int, **headers: str) -> None:
         """Answer the next request so."""
@@ -53,7 +55,10 @@ def receiver(*, tls: ssl.SSLContext | None = None) -> Iterator[Receiver]:
         def do_POST(self) -> None:
             headers = {name.lower(): value for name, value in self.headers.items()}
             body = self.rfile.read(int(headers["content-length"]))
-            status, answered = kept.answers.pop(0) if kept.answers else (201, {})
+            if kept.at.get(self.path):
+                status, answered = kept.at[self.path].pop(0), {}
+            else:
+                status, answered = kept.answers.pop(0) if kept.answers else (201, {})
             kept.requests.append(Received(self.path, headers, body))
             self.send_response(status)
             for name, value in answered.items():

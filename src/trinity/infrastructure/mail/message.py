@@ -1,7 +1,7 @@
 """A mail as an Internet message (RFC 5322), the same whoever carries it."""
 
-from email import policy
 from email.message import EmailMessage
+from email.policy import default
 from email.utils import formatdate, make_msgid, parseaddr
 
 from trinity.ports import Mail
@@ -19,8 +19,11 @@ def compose(mail: Mail, sender: str) -> EmailMessage:
     """
     domain = parseaddr(sender)[1].rpartition("@")[2]
     # Seven bits pass everywhere. Only an address of other letters cannot be written with them, and
-    # servers that know such addresses take all headers so (RFC 6532).
-    message = EmailMessage(policy.default.clone(utf8=not mail.to.isascii(), cte_type="7bit"))
+    # servers that know such addresses take all headers so (RFC 6532). A word that is longer than a
+    # line, a link for example, would be written as an encoded word, which is only for text: so
+    # lines are as long as they may be (RFC 5322, 2.1.1).
+    policy = default.clone(utf8=not mail.to.isascii(), cte_type="7bit", max_line_length=998)
+    message = EmailMessage(policy)
     message["From"] = sender
     message["To"] = mail.to
     message["Subject"] = mail.subject

@@ -58,6 +58,7 @@ def goals(results: dict[str, Any]) -> list[dict[str, Any]]:
         ("votes/s at 64 connections, of pocketbase's", ratio(64, "per_second"), ">=", 4.0),
         ("votes/s at 16 connections, of pocketbase's", ratio(16, "per_second"), ">=", 3.0),
         ("p99 at 64 connections, of pocketbase's", ratio(64, "p99_ms"), "<=", 0.35),
+        ("p99 at 16 connections, of pocketbase's", ratio(16, "p99_ms"), "<=", 0.35),
         ("server CPU per vote at 64 connections, us", cpu(64), "<=", 200.0),
         ("syncs per serial vote, trinity", syncs("trinity"), ">=", 1.0),
         ("syncs per serial vote, pocketbase_full", syncs("pocketbase_full"), ">=", 1.0),

@@ -108,12 +108,12 @@ class _Friend:
                 return
 
     def _choose(self, card: dict[str, Any]) -> str:
-        likes = [self._taste.setdefault(g, self._chance.gauss(0, 0.25)) for g in card["genres"]]
-        liking = 0.5 + max(likes, default=0.0) + ((card.get("rating") or 6.5) - 7.0) * 0.08
+        likes = [self._taste.setdefault(g, self._chance.gauss(0, 0.3)) for g in card["genres"]]
+        liking = 0.46 + sum(likes) / max(1, len(likes)) + ((card.get("rating") or 6.5) - 7.5) * 0.06
         roll = self._chance.random()
         if roll > liking:
-            return "no"
-        return "super" if roll < liking - 0.75 else "yes"
+            return "veto" if roll > liking + 0.75 else "no"
+        return "super" if roll < liking - 0.5 else "yes"
 
 
 def run(*, friends: int, code: str | None, url: str | None, pace_s: float, seed: int | None) -> int:
@@ -220,7 +220,7 @@ def _picture(room: dict[str, Any], people: list[_Friend], happened: deque[str]) 
 
 
 def _styled(doing: str) -> Text:
-    colours = {"yes": "green", "no": "red", "super": "bold yellow"}
+    colours = {"yes": "green", "no": "red", "super": "bold yellow", "veto": "bold red"}
     choice, _, title = doing.partition("  ")
     text = Text(choice.ljust(6), style=colours.get(choice, "dim"))
     return text.append(title, style="default")

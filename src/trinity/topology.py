@@ -163,6 +163,7 @@ FUNCTIONS: tuple[Function, ...] = (
     Function("get_me", "users.get_me", "GET /api/me", "user", _READ, fields=("Query.me",)),
     Function("update_me", "users.update_me", "PATCH /api/me", "user", _WRITE + _LIMITS, blocking=True),
     Function("delete_me", "users.delete_me", "DELETE /api/me", "user", _WRITE + _CACHE + _DECK, timeout_s=29, blocking=True),
+    Function("export_me", "users.export_me", "GET /api/me/export", "user", _READ, timeout_s=29, blocking=True),
     Function("my_matches", "users.my_matches", "GET /api/me/matches", "user", _READ + _CURSOR, fields=("Query.myMatches",)),
     Function("create_room", "rooms.create", "POST /api/rooms", "user", (*_WRITE, *_LIMITS, ("blobs", "write"), *_TITLES), blocking=True, fields=("Mutation.createRoom",)),
     Function("list_rooms", "rooms.list", "GET /api/rooms", "user", _READ + _CURSOR, fields=("Query.rooms",)),
@@ -215,6 +216,8 @@ FUNCTIONS: tuple[Function, ...] = (
     Function("deliver_email", "queues.deliver_email", grants=(*_WRITE, *_CURSOR, ("mailer", "send")), timeout_s=50, blocking=True, queue=Queue("deliver-email", channel="email", workers=4, batch=1, visibility_s=300, receives=10)),
     Function("deliver_push", "queues.deliver_push", grants=(*_WRITE, ("push_keys", "read"), ("internet", "send")), timeout_s=50, blocking=True, queue=Queue("deliver-push", channel="push", workers=4, batch=1, visibility_s=300, receives=10)),
     Function("deliver_webhook", "queues.deliver_webhook", grants=(*_WRITE, ("internet", "send")), timeout_s=50, blocking=True, queue=Queue("deliver-webhook", channel="webhook", workers=4, batch=1, visibility_s=300, receives=10)),
+    Function("forget_gone", "schedules.forget_gone", grants=_WRITE, timeout_s=120, schedules=(Schedule("forget-gone", every_s=3600, offset_s=900),)),
+    Function("close_idle_rooms", "schedules.close_idle_rooms", grants=_WRITE + _CACHE, timeout_s=120, schedules=(Schedule("close-idle-rooms", every_s=24 * 3600, offset_s=4 * 3600),)),
     Function("rotate_keys", "schedules.rotate_keys", grants=(*_WRITE, ("keys", "read"), ("keys", "write")), timeout_s=30, schedules=(Schedule("rotate_keys", every_s=24 * 3600, offset_s=3 * 3600),)),
 )
 # fmt: on

@@ -313,7 +313,8 @@ CASES = [
     Case("reset_password", "one session", 5, 3, reset),
     Case("get_me", "a guest", 0, 1, calls=["get"]),
     Case("update_me", "a new name in one room", 3, 7, lambda *_: {"name": "Eve"}),
-    Case("delete_me", "a member of one room", 11, 12, by=2),
+    Case("delete_me", "a member of one room", 12, 13, by=2),
+    Case("export_me", "a member of one room", 0, 6, by=2),
     Case(
         "invite",
         "an address without an account",

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from trinity.domain.consensus import Rule, RuleKind
+from trinity.domain.consensus import Choice, Rule, RuleKind
 from trinity.domain.ids import Millis, RoomId, TitleId, UserId
 from trinity.domain.ranking import Ranked
 from trinity.domain.rooms import LatestMatch, Match, Role, Room, RoomState, StopAt, newest_first
@@ -222,6 +222,39 @@ class RoomMatch(MatchShape, frozen=True, kw_only=True):
 
     room_id: RoomId
     room_name: str
+
+
+class MyRoom(Shape, frozen=True, kw_only=True):
+    """A room that I was in: what I said there, by title, and what I agreed on."""
+
+    room_id: RoomId
+    name: str
+    role: Role
+    active: bool
+    votes: dict[TitleId, Choice]
+    agreed_on: list[str]
+    joined_at: str | None = None
+
+
+class MyData(Shape, frozen=True, kw_only=True):
+    """All that is kept about somebody, but for secrets: hashes, tokens, keys.
+
+    Attributes:
+        sessions_until: when each signed-in device will have to sign in again.
+        browsers: that take notices, by the ids that they are removed by.
+        webhooks: addresses that are called.
+        invited_to: rooms that somebody has invited me to lately.
+        tastes: what reports keep of what I vote for, a room each.
+    """
+
+    user: UserShape
+    sessions_until: list[str]
+    rooms: list[MyRoom]
+    notifications: dict[str, dict[str, bool]]
+    browsers: list[str]
+    webhooks: list[str]
+    invited_to: list[str]
+    tastes: list[dict[str, Any]]
 
 
 class Results(Shape, frozen=True, kw_only=True):

@@ -145,6 +145,11 @@ class Match(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     kind: RuleKind
 
 
+def called_after(host: str) -> str:
+    """Return the name of a room that nobody gave one."""
+    return f"{host}’s room"
+
+
 def matches_to_decide(stop_at: StopAt, already: int = 0) -> int | None:
     """Return how many matches decide a room that has `already` so many; None for never."""
     match stop_at:

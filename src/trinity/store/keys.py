@@ -19,6 +19,7 @@
 | votes in it  | `REPORT#room` | `TALLY#member`        |
 | taste        | `USER#id`     | `TASTE#room`          |
 | room of day  | `DAY#date`    | `ROOM#id`             |
+| who is gone  | `GONE`        | `room#user`           |
 | schedule     | `SCHEDULE#name`| `SCHEDULE`          |
 | preferences  | `USER#id`     | `NOTICE#PREFERENCES`  |
 | browser      | `USER#id`     | `NOTICE#PUSH#id`      |
@@ -53,6 +54,12 @@ SESSION: Final = "SESSION#"
 MY_ROOM: Final = "ROOM#"
 TALLY: Final = "TALLY#"
 TASTE: Final = "TASTE#"
+GONE: Final = "GONE"
+
+
+def gone(room: RoomId, user: UserId) -> Key:
+    """Return the key of a note that the log of a room still names somebody who is gone."""
+    return Key(GONE, f"{room}#{user}")
 
 
 def user_pk(user: UserId) -> str:

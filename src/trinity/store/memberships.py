@@ -10,7 +10,8 @@ from contextlib import suppress
 
 from trinity.domain import errors
 from trinity.domain.ids import RoomId, UserId
-from trinity.ports import Cache, Key, Table
+from trinity.domain.rooms import Room, called_after
+from trinity.ports import Cache, Key, Path, Table, Value
 from trinity.store import ballots, keys, rooms, sessions, users
 
 
@@ -53,7 +54,14 @@ def erase(table: Table, cache: Cache, user: UserId) -> list[RoomId]:
 
 
 def erase_in(table: Table, cache: Cache, room_id: RoomId, user: UserId) -> None:
-    """Remove a user from a room without a trace: membership and votes."""
+    """Remove a user from a room: membership and votes at once.
+
+    What is written already, events and matches, is gone through by `forget_gone` later, when the
+    change feed has told of this, too. The note on that comes first, so it is not lost.
+    """
+    key = keys.gone(room_id, user)
+    table.put({"PK": key.pk, "SK": key.sk, "room": room_id, "user": user, "looks": 0})
+    _call_otherwise(table, cache, room_id, user)
     with suppress(errors.NotAMember, errors.RoomNotFound):
         rooms.remove_member(table, cache, room_id, user)
     for ballot in ballots.of_room(table, room_id, consistent=True).values():
@@ -63,3 +71,15 @@ def erase_in(table: Table, cache: Cache, room_id: RoomId, user: UserId) -> None:
     room = rooms.find(table, room_id)
     if room is not None:
         table.delete(keys.my_room(user, room.created_at, room_id))
+
+
+def _call_otherwise(table: Table, cache: Cache, room_id: RoomId, user: UserId) -> None:
+    """Give a room that is called after somebody who goes for good another name."""
+
+    def decide(room: Room) -> dict[Path, Value] | None:
+        member = room.members.get(user)
+        named = member is not None and room.name == called_after(member.name)
+        return {"name": "Our room"} if named else None
+
+    with suppress(errors.RoomNotFound):
+        rooms.change(table, cache, room_id, decide)

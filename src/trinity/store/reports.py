@@ -201,6 +201,14 @@ def has_taste(table: Table, room: RoomId, user: UserId) -> bool:
     return table.get(keys.taste(user, room)) is not None
 
 
+def opened_on(table: Table, date: str) -> list[RoomId]:
+    """Return which rooms were opened on a day, those that are gone since included."""
+    return [
+        RoomId(item["SK"].removeprefix(keys.ROOM + "#"))
+        for item in table.query(keys.day_pk(date)).items
+    ]
+
+
 def tastes_of(table: Table, user: UserId) -> list[Taste]:
     """Return what a user votes for, room by room."""
     page = table.query(keys.user_pk(user), prefix=keys.TASTE)

@@ -14,7 +14,14 @@ from trinity.domain import errors
 from trinity.domain.consensus import Rule, Unanimous, require_reachable
 from trinity.domain.ids import BlobId, Millis, RoomId, TitleId
 from trinity.domain.names import ROOM_NAME_LENGTH, clean_name, clean_text
-from trinity.domain.rooms import Member, Room, StopAt, matches_to_decide, open_until
+from trinity.domain.rooms import (
+    Member,
+    Room,
+    StopAt,
+    called_after,
+    matches_to_decide,
+    open_until,
+)
 from trinity.domain.titles import MediaType, Title, TitleFilter
 from trinity.domain.users import User
 from trinity.ports import (
@@ -150,7 +157,7 @@ def _room(
     ids: Ids,
     now: Millis,
 ) -> Room:
-    name = f"{host.name}’s room" if request.name is None else request.name
+    name = called_after(host.name) if request.name is None else request.name
     stop_at: StopAt = request.stop_at
     return Room(
         id=RoomId(ids.new()),

@@ -1,0 +1,68 @@
+"""All that is kept about me."""
+
+from typing import Any
+
+import msgspec
+
+from trinity.bootstrap import operation
+from trinity.common.requests import Caller
+from trinity.common.shapes import MyData, MyRoom, UserShape, rfc3339
+from trinity.domain.ids import Millis, UserId
+from trinity.domain.rooms import Room
+from trinity.ports import Table
+from trinity.store import ballots, keys, matches, notices, reports, rooms, users
+
+
+def export_me(caller: Caller, *, table: Table) -> MyData:
+    """Return everything that is kept about the caller, but for secrets, as one document.
+
+    It is bounded by what is kept: rooms of the last sixty days and what belongs to them.
+
+    Raises:
+        Unauthenticated: the account was removed.
+    """
+    me = caller.user_id
+    user = users.get(table, me)
+    pointers = rooms.of_user(table, me)[0]
+    reach = notices.reach(table, me)
+    return MyData(
+        user=UserShape.of(user),
+        sessions_until=[
+            rfc3339(Millis(item["expires"] * 1000))
+            for item in table.query(keys.user_pk(me), prefix=keys.SESSION).items
+            if "expires" in item
+        ],
+        rooms=[
+            _room(table, room, me) for room in rooms.all_of(table, [p.room_id for p in pointers])
+        ],
+        notifications=msgspec.to_builtins(reach.preferences),
+        browsers=[browser.id for browser in reach.browsers],
+        webhooks=[webhook.url for webhook in reach.webhooks],
+        invited_to=[
+            item["SK"].removeprefix(keys.INVITE)
+            for item in table.query(keys.user_pk(me), prefix=keys.INVITE).items
+        ],
+        tastes=[_taste(taste) for taste in reports.tastes_of(table, me)],
+    )
+
+
+def _room(table: Table, room: Room, me: UserId) -> MyRoom:
+    member = room.members.get(me)
+    cast = ballots.of_room(table, room.id)
+    return MyRoom(
+        room_id=room.id,
+        name=room.name,
+        role="host" if me == room.host_id else "member",
+        joined_at=rfc3339(member.joined_at) if member else None,
+        active=room.is_active(me),
+        votes={title: ballot.votes[me] for title, ballot in cast.items() if me in ballot.votes},
+        agreed_on=[m.title.title for m in matches.of_room(table, room) if me in m.user_ids],
+    )
+
+
+def _taste(taste: Any) -> dict[str, Any]:
+    kept: dict[str, Any] = msgspec.to_builtins(taste)
+    return kept
+
+
+handler = operation(export_me)

@@ -22,6 +22,7 @@ from trinity.ports import (
     Key,
     Less,
     Old,
+    Page,
     Table,
     TransactCheck,
     TransactDelete,
@@ -221,8 +222,8 @@ def test_items_come_in_the_order_of_the_bytes_of_their_sort_keys(
 
 def test_an_unknown_partition_has_no_items(table: Table) -> None:
     fill(table, "a")
-    assert table.query("Q") == ([], None)
-    assert table.query("Q", prefix="a", limit=3, descending=True) == ([], None)
+    assert table.query("Q") == Page([], None)
+    assert table.query("Q", prefix="a", limit=3, descending=True) == Page([], None)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from tests.server import Server, running
 _LINES_OF_LOG = 15
 _SERVER = pytest.StashKey[Server]()
 
-ON_AWS = ("accounts", "decks", "events", "matches", "presence", "results", "rooms", "votes")
+ON_AWS = ("accounts", "decks", "events", "matches", "results", "rooms", "votes")
 """Files whose tests are played on AWS, too. What the others try belongs to the embedded host: its
 gateway, its WebSockets, its command line."""
 
@@ -66,7 +66,7 @@ def _is_out_of_place(item: pytest.Item) -> bool:
     if parameters.get("host") != "aws" or scenario is None:
         return False
     # The local AppSync does not say of which kind the error of a function was.
-    by_graphql = item.get_closest_marker("on_aws") is not None
+    by_graphql = item.path.name == "test_graphql.py"
     return scenario.one_process or (by_graphql and scenario.refuses)
 
 

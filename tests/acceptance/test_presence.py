@@ -126,6 +126,7 @@ SCENARIOS = [
 ]
 
 
+@pytest.mark.on_aws
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 def test_presence(scenario: Scenario, host: Host) -> None:
     play(scenario, host)

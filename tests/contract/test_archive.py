@@ -106,6 +106,7 @@ def test_a_write_that_breaks_off_leaves_nothing_to_see(
         with pytest.raises(KeyboardInterrupt):
             archive.put(NAME, b"new")
     (tmp_path / NAME).with_name(".half").write_bytes(b"of a process that was killed")
+    (tmp_path / NAME).with_name("not ours.gz").write_bytes(b"")
     assert archive.get(NAME) == b"old"
     assert archive.names("") == [NAME]
 

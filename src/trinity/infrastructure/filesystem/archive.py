@@ -36,11 +36,13 @@ class FileArchive:
             raise KeyError(name) from None
 
     def names(self, prefix: str) -> list[str]:
-        """See `Archive.names`. A file that is being written begins with a dot."""
+        """See `Archive.names`. What is being written, or is not ours, has another kind of name."""
         below = self._folder / prefix.rpartition("/")[0]
-        found = (path.relative_to(self._folder).as_posix() for path in below.rglob("[!.]*"))
+        found = (path.relative_to(self._folder).as_posix() for path in below.rglob("*"))
         return sorted(
-            name for name in found if name.startswith(prefix) and (self._folder / name).is_file()
+            name
+            for name in found
+            if name.startswith(prefix) and _NAME.fullmatch(name) and (self._folder / name).is_file()
         )
 
     def delete(self, name: str) -> None:

@@ -12,6 +12,7 @@ The media type is part of the key because a provider may number films and series
 """
 BlobId = NewType("BlobId", str)
 """SHA-256 of the content, in hexadecimal."""
+UploadId = NewType("UploadId", str)
 Millis = NewType("Millis", int)
 """A point in time: milliseconds since 1970-01-01T00:00:00Z."""
 
@@ -24,3 +25,10 @@ def utc_day(at: Millis) -> str:
 MINUTE = 60_000
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
+
+
+def blob_id(content: bytes) -> BlobId:
+    """Return the name of a blob."""
+    import hashlib
+
+    return BlobId(hashlib.sha256(content).hexdigest())

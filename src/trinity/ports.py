@@ -314,6 +314,73 @@ class Blobs(Protocol):
         """
         ...
 
+    def delete(self, blob_id: BlobId) -> None:
+        """Remove a blob that nobody refers to; removing a missing one is no error."""
+        ...
+
+
+class Form(NamedTuple):
+    """How to post a file to the storage, as a browser posts a form (`multipart/form-data`).
+
+    Attributes:
+        url: where to. The storage of this very server names only the path.
+        fields: to send along, before the field `file`.
+    """
+
+    url: str
+    fields: dict[str, str]
+
+
+class Uploads(Protocol):
+    """Files of clients, which send them to the storage and not through a function.
+
+    When a file has arrived, the storage puts a notice into the queue of `process_upload`.
+    """
+
+    def presign(self, key: str, *, content_type: str, largest_bytes: int, expires: Millis) -> Form:
+        """Return a signed form for one file: for this key, type, at most this size, until then.
+
+        `expires` counts in whole seconds. It is the form of S3, whoever takes it:
+        https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-post-example.html
+        """
+        ...
+
+    def read(self, key: str) -> bytes:
+        """Return a file.
+
+        Raises:
+            KeyError: there is none.
+        """
+        ...
+
+    def size(self, key: str) -> int | None:
+        """Return the size of a file in bytes, None if there is none."""
+        ...
+
+    def delete(self, key: str) -> None:
+        """Remove a file; removing a missing one is no error."""
+        ...
+
+
+class Pictures(Protocol):
+    """Makes pictures smaller, and trusts none."""
+
+    def thumbnails(self, content: bytes, sizes: Sequence[int], *, square: bool) -> list[bytes]:
+        """Return a picture in several sizes, each a WebP file with nothing but the picture in it.
+
+        It stands upright as its EXIF data says, its colours are sRGB, of an animation it is the
+        first frame. It is never made larger.
+
+        Args:
+            content: a JPEG, PNG, WebP or GIF file, whatever it calls itself.
+            sizes: the most pixels of the longer side.
+            square: cut the middle out of it.
+
+        Raises:
+            UnusableFile: it is none of these, damaged, or has too many pixels.
+        """
+        ...
+
 
 class Archive(Protocol):
     """Files by names like paths, of letters, digits and `-_.=/`; whole or not there at all."""

@@ -99,6 +99,27 @@ def test_what_names_no_blob_is_a_key_error_and_leads_nowhere(
         blobs.get(BlobId(blob_id))
 
 
+def test_a_blob_that_is_removed_is_gone_and_can_be_stored_again(blobs: Blobs) -> None:
+    blob_id = blobs.put(b"hello", content_type=TYPE)
+    other = blobs.put(b"other", content_type=TYPE)
+    for _ in range(2):
+        blobs.delete(blob_id)
+        with pytest.raises(KeyError):
+            blobs.get(blob_id)
+    assert blobs.get(other) == b"other"
+    assert blobs.put(b"hello", content_type=TYPE) == blob_id
+    assert blobs.get(blob_id) == b"hello"
+
+
+def test_removing_what_names_no_blob_removes_nothing(blobs: Blobs, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("nobody's business")
+    blob_id = blobs.put(b"hello", content_type=TYPE)
+    for name in ("../secret", "", UNKNOWN, blob_id.upper(), f"{blob_id}/", "../" * 21 + "x"):
+        blobs.delete(BlobId(name))
+    assert (tmp_path / "secret").exists()
+    assert blobs.get(blob_id) == b"hello"
+
+
 def test_a_name_in_capitals_is_another_name(blobs: Blobs) -> None:
     blob_id = blobs.put(b"hello", content_type=TYPE)
     with pytest.raises(KeyError):

@@ -106,6 +106,15 @@ LAYERS: Mapping[str, Layer] = {
         # Both use what cffi has built, and not cffi itself.
         without=("cffi/*", "_cffi_src/*"),
     ),
+    "pictures": Layer(
+        frozenset({"PIL"}),
+        ("pillow",),
+        # Of AVIF, fonts and windows; nobody draws letters or opens a window.
+        without=(
+            *(f"PIL/_{name}.*" for name in ("avif", "imagingft", "imagingmorph", "imagingtk")),
+            *(f"pillow.libs/lib{n}*" for n in ("avif", "brotli", "freetype", "harfbuzz", "png")),
+        ),
+    ),
     "films": Layer(
         modules=frozenset({f"{_CATALOGUE}.embedded"}),
         data=(
@@ -127,6 +136,7 @@ SETTINGS: Mapping[str, str] = {
     "TRINITY_TABLE_NAME": "trinity",
     "TRINITY_BUCKET_NAME": "trinity",
     "TRINITY_ARCHIVE_BUCKET_NAME": "trinity",
+    "TRINITY_UPLOADS_BUCKET_NAME": "trinity-uploads",
     "TRINITY_SIGNING_SECRET": "trinity",
     "TRINITY_CURSOR_SECRET": "trinity",
     "TRINITY_BUS_NAME": "trinity",

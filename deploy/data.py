@@ -17,7 +17,7 @@ from deploy.exceptions import accept, tolerate
 from deploy.stages import Stage
 from trinity.topology import FUNCTIONS
 
-UPLOADS_QUEUE = "process_upload"
+UPLOADS_QUEUE = "process-upload"
 _LONGEST_RETENTION = Duration.days(14)
 
 
@@ -64,7 +64,8 @@ class Data(Stack):
         self.access_logs = self._bucket("AccessLogs", takes_logs=True)
         self.blobs = self._bucket("Blobs")
         self.archive = self._bucket("Archive", cool_after_days=90)
-        self.uploads = self._bucket("Uploads", expire_after_days=2)
+        # What somebody has taken in with a camera goes for good when it is processed.
+        self.uploads = self._bucket("Uploads", expire_after_days=2, versioned=False)
         self.web = self._bucket("Web")
         for served, below in ((self.web, "*"), (self.blobs, "media/*")):
             self._let_cloudfront_read(served, below)
@@ -191,7 +192,7 @@ class Data(Stack):
     def _make_queues(self) -> dict[str, sqs.Queue]:
         made: dict[str, sqs.Queue] = {}
         for queue in (f.queue for f in FUNCTIONS if f.queue is not None):
-            name = queue.name.title().replace("_", "")
+            name = queue.name.title().replace("-", "")
             dead = self._queue(f"{name}Dead", f"{queue.name}-dead")
             made[f"{queue.name}-dead"] = dead
             made[queue.name] = sqs.Queue(
@@ -264,12 +265,13 @@ class Data(Stack):
         takes_logs: bool = False,
         cool_after_days: int | None = None,
         expire_after_days: int | None = None,
+        versioned: bool = True,
     ) -> s3.Bucket:
         rules = [
             s3.LifecycleRule(
                 id="tidy",
                 abort_incomplete_multipart_upload_after=Duration.days(1),
-                noncurrent_version_expiration=Duration.days(30),
+                noncurrent_version_expiration=Duration.days(30) if versioned else None,
                 expiration=Duration.days(400 if takes_logs else expire_after_days)
                 if takes_logs or expire_after_days
                 else None,
@@ -289,7 +291,7 @@ class Data(Stack):
             # Named, so that the other region and a reviewer of permissions know which one is meant.
             bucket_name=f"trinity-{self.stage.name}-{self.account}-{self.region}"
             f"-{construct_id.lower()}",
-            versioned=True,
+            versioned=versioned,
             block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
             encryption=s3.BucketEncryption.S3_MANAGED,
             enforce_ssl=True,

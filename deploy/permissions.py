@@ -57,6 +57,13 @@ GRANTS: dict[tuple[str, str], tuple[Statement, ...]] = {
         Statement(("s3:PutObject", "s3:GetObject"), ("blobs/*",)),
         Statement(("s3:ListBucket",), ("blobs",)),
     ),
+    ("media", "write"): (Statement(("s3:PutObject", "s3:DeleteObject"), ("media/*",)),),
+    ("uploads", "sign"): (Statement(("s3:PutObject",), ("uploads/*",)),),
+    ("uploads", "read"): (
+        Statement(("s3:GetObject",), ("uploads/*",)),
+        Statement(("s3:ListBucket",), ("uploads",)),
+    ),
+    ("uploads", "write"): (Statement(("s3:DeleteObject",), ("uploads/*",)),),
     ("keys", "read"): (Statement(("secretsmanager:GetSecretValue",), ("signing",)),),
     ("keys", "sign"): (Statement(("secretsmanager:GetSecretValue",), ("signing",)),),
     ("keys", "write"): (Statement(("secretsmanager:PutSecretValue",), ("signing",)),),
@@ -76,6 +83,9 @@ GRANTS: dict[tuple[str, str], tuple[Statement, ...]] = {
     ("push_keys", "read"): (Statement(("secretsmanager:GetSecretValue",), ("push",)),),
     ("topic", "publish"): (Statement(("sns:Publish",), ("notices",)),),
     ("internet", "send"): (),  # functions with it live in no network of ours
+    ("queues", "send"): (
+        Statement(("sqs:SendMessage", "sqs:GetQueueUrl"), ("queue:process-upload",)),
+    ),
     ("bus", "publish"): (Statement(("events:PutEvents",), ("bus",)),),
 }
 

@@ -15,23 +15,28 @@ from typing import Any, NamedTuple
 import msgspec
 
 from trinity.common import streams
+from trinity.common.messages import file_notice, stored_files
 from trinity.common.rate_limits import RateLimits
 from trinity.common.requests import Caller, Origin
 from trinity.common.settings import Settings
 from trinity.domain import codes
 from trinity.domain.domain_events import DomainEvent
-from trinity.domain.ids import BlobId, Millis, RoomId, TitleId, UserId
+from trinity.domain.ids import BlobId, Millis, RoomId, TitleId, UploadId, UserId
 from trinity.domain.notices import Content
 from trinity.domain.titles import Genre, Title, TitleFilter
+from trinity.domain.uploads import UnusableFile, Upload, UploadKind, file_key
 from trinity.domain.users import User
 from trinity.embedded.pumps import stream_event
+from trinity.handlers.queues.process_upload import process_upload
 from trinity.handlers.rooms.create import CreateRoom, FromTitles, create_room
 from trinity.handlers.rooms.join import JoinRoom, join_room
 from trinity.handlers.rooms.kick import KickMember, kick_member
 from trinity.handlers.rooms.leave import LeaveRoom, leave_room
 from trinity.handlers.rooms.update import UpdateRoom, update_room
+from trinity.handlers.schedules.sweep_uploads import sweep_uploads
 from trinity.handlers.streams.emit import told_by
 from trinity.handlers.streams.publish import publish
+from trinity.handlers.uploads.create import CreateUpload, create_upload
 from trinity.handlers.votes.cast import CastVotes, Vote, cast_votes
 from trinity.handlers.votes.undo import UndoVote, undo_vote
 from trinity.infrastructure.memory.broadcast import Broadcast
@@ -41,8 +46,8 @@ from trinity.infrastructure.sqlite.queues import SqliteQueues
 from trinity.infrastructure.sqlite.store import SqliteStore
 from trinity.infrastructure.sqlite.topic import SqliteTopic
 from trinity.infrastructure.system.p256 import DerivedKeys
-from trinity.ports import Cache, Key, Mail, Table, TitlePage
-from trinity.store import users
+from trinity.ports import Cache, Form, Key, Mail, Queues, Table, TitlePage
+from trinity.store import uploads, users
 from trinity.store.causes import Cause, caused_by
 from trinity.topology import FUNCTIONS, QUEUES, Stream
 
@@ -118,6 +123,45 @@ class MemoryBlobs:
 
     def get(self, blob_id: BlobId) -> bytes:
         return self.content[blob_id]
+
+    def delete(self, blob_id: BlobId) -> None:
+        self.content.pop(blob_id, None)
+
+
+class MemoryUploads:
+    """Files in a dict, and forms that nobody checks; `arrive` is what a browser does."""
+
+    def __init__(self, queues: Queues, clock: FakeClock) -> None:
+        self.content: dict[str, bytes] = {}
+        self._queues = queues
+        self._clock = clock
+
+    def presign(self, key: str, *, content_type: str, largest_bytes: int, expires: Millis) -> Form:
+        fields = {"key": key, "Content-Type": content_type, "most": str(largest_bytes)}
+        return Form("/uploads", fields)
+
+    def arrive(self, key: str, content: bytes, *, notices: int = 1) -> None:
+        self.content[key] = content
+        notice = file_notice(key, len(content), self._clock.now())
+        self._queues.send("process-upload", [notice] * notices)
+
+    def read(self, key: str) -> bytes:
+        return self.content[key]
+
+    def size(self, key: str) -> int | None:
+        return len(self.content[key]) if key in self.content else None
+
+    def delete(self, key: str) -> None:
+        self.content.pop(key, None)
+
+
+class FakePictures:
+    """Makes of what begins with `picture` files that depend on nothing but its content."""
+
+    def thumbnails(self, content: bytes, sizes: Sequence[int], *, square: bool) -> list[bytes]:
+        if not content.startswith(b"picture"):
+            raise UnusableFile("This is no picture.")
+        return [b"%d of %s" % (size, content) for size in sizes]
 
 
 class MemoryArchive:
@@ -266,6 +310,9 @@ class World:
         self.cache: Cache = MemoryCache(monotonic=self.clock.monotonic)
         self.blobs = MemoryBlobs()
         self.archive = MemoryArchive()
+        self.media = MemoryBlobs()
+        self.uploads = MemoryUploads(self.queues, self.clock)
+        self.pictures = FakePictures()
         self.realtime = Broadcast()
         self.catalogue = ListCatalogue()
         self.ids = FakeIds()
@@ -366,6 +413,61 @@ class World:
 
     def update(self, host: str, room: str, **changes: Any) -> Any:
         return self.call(update_room, UpdateRoom(room_id=RoomId(room), **changes), host)
+
+    # ----------------------------------------------------------------------------- uploads
+
+    def ask(self, user: str, kind: UploadKind, *, room: str | None = None) -> UploadId:
+        """Ask for a form; return the upload."""
+        content_type: Any = "text/csv" if kind == "list" else "image/png"
+        request = CreateUpload(kind=kind, content_type=content_type, size=100, room_id=room)
+        found: UploadId = self.call(create_upload, request, user).upload_id
+        return found
+
+    def send(
+        self,
+        user: str,
+        kind: UploadKind,
+        content: bytes,
+        *,
+        room: str | None = None,
+        notices: int = 1,
+    ) -> UploadId:
+        """Ask for a form, and post a file."""
+        upload = self.ask(user, kind, room=room)
+        self.uploads.arrive(file_key(UserId(user), upload), content, notices=notices)
+        return upload
+
+    def upload(self, user: str, upload: UploadId) -> Upload:
+        """Return an upload as it is now."""
+        found = uploads.find(self.table, UserId(user), upload)
+        assert found is not None
+        return found
+
+    def process(self, user: str, upload: UploadId) -> None:
+        """Process the file of an upload, as if a notice of it had come."""
+        self.process_file(file_key(UserId(user), upload))
+
+    def process_file(self, key: str) -> None:
+        process_upload(
+            key,
+            table=caused_by(self.table, None),
+            uploads=self.uploads,
+            pictures=self.pictures,
+            media=self.media,
+            blobs=self.blobs,
+            clock=self.clock,
+        )
+
+    def work_off(self) -> None:
+        """Process all files whose notices lie in the queue."""
+        while messages := self.queues.receive("process-upload"):
+            for message in messages:
+                for key in stored_files(message.body):
+                    self.process_file(key)
+                self.queues.delete("process-upload", [message.receipt])
+
+    def sweep(self) -> None:
+        self.call(sweep_uploads)
 
     # ------------------------------------------------------------------------- change feed
 

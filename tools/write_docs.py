@@ -69,12 +69,13 @@ def api_page() -> str:
         "",
         "* Sign in with `Authorization: Bearer <accessToken>`; it is good for 15 minutes, and",
         "  `POST /api/auth/refresh` gives the next. Each refresh token works once.",
-        "* `POST /api/rooms` takes an `Idempotency-Key`: the same key from the same caller gives the",
-        "  same answer for a day. The other creates open sessions, whose tokens are never stored and",
-        "  so cannot be given twice; an e-mail address is unique, and a guest too many is harmless.",
+        "* `POST /api/rooms` and `POST /api/uploads` take an `Idempotency-Key`: the same key from the",
+        "  same caller gives the same answer for a day. The other creates open sessions, whose tokens",
+        "  are never stored and so cannot be given twice; an e-mail address is unique, and a guest too",
+        "  many is harmless.",
         "* Lists are `{items, cursor}`; a cursor is good for a day and for the list it came from.",
         "* Room, deck and results carry an `ETag`; send it as `If-None-Match` and get 304.",
-        "* A body has at most 256 KiB.",
+        "* A body has at most 256 KiB. Files go past the API: [uploads.md](uploads.md).",
         "",
         "| method and path | operation | what it does |",
         "|---|---|---|",
@@ -84,8 +85,6 @@ def api_page() -> str:
             summary = " ".join((load(function).use_case.__doc__ or "").split("\n\n")[0].split())
             lines.append(f"| `{function.route}` | `{function.name}` | {summary} |")
     lines += [
-        "",
-        "Not there yet: uploads (and decks made of them), and avatars.",
         "",
         "## Limits",
         "",

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from trinity.domain.notices import Browser, Webhook
     from trinity.infrastructure.aws.account import Account
     from trinity.infrastructure.filesystem.blobs import FileBlobs
+    from trinity.infrastructure.filesystem.uploads import FileUploads
     from trinity.infrastructure.memory.broadcast import Broadcast
     from trinity.infrastructure.notifiers.outbound import Outbound
     from trinity.infrastructure.secretsmanager.secret import Secret
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
         Ids,
         Mailer,
         Notifier,
+        Pictures,
         PushKeys,
         Queues,
         Realtime,
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
         SigningKeys,
         Table,
         Topic,
+        Uploads,
     )
 
 _FIRST_WAIT_S = 5.0
@@ -248,6 +251,53 @@ class Services:
         return self._once("archive", build)
 
     @property
+    def media(self) -> "Blobs":
+        """The files of pictures, which everybody may read. See `Blobs`."""
+
+        def build() -> "Blobs":
+            if self.settings.bucket_name:
+                from trinity.infrastructure.s3 import bucket
+                from trinity.infrastructure.s3.blobs import S3Blobs
+
+                client = bucket.client(self._account, self.settings.bucket_name)
+                return S3Blobs(client, "/media/{}.webp")
+            from trinity.infrastructure.filesystem.blobs import FileBlobs
+
+            return FileBlobs(self.settings.folder / "media")
+
+        return self._once("media", build)
+
+    @property
+    def store_uploads(self) -> "FileUploads":
+        """The files of clients in a folder, for what only the embedded host does with them."""
+        from trinity.infrastructure.filesystem.uploads import FileUploads
+
+        folder = self.settings.folder
+        return self._once(
+            "store_uploads", lambda: FileUploads(folder / "uploads", folder / "keys", self.clock)
+        )
+
+    @property
+    def uploads(self) -> "Uploads":
+        """See `Uploads`."""
+
+        def build() -> "Uploads":
+            if not self.settings.uploads_bucket_name:
+                return self.store_uploads
+            from trinity.infrastructure.s3.uploads import S3Uploads
+
+            return S3Uploads(self._account, self.settings.uploads_bucket_name, self.clock)
+
+        return self._once("uploads", build)
+
+    @property
+    def pictures(self) -> "Pictures":
+        """See `Pictures`."""
+        from trinity.infrastructure.pillow.pictures import PillowPictures
+
+        return self._once("pictures", PillowPictures)
+
+    @property
     def catalogue(self) -> "Catalogue":
         """See `Catalogue`."""
         from trinity.infrastructure.catalogue.embedded import EmbeddedCatalogue
@@ -441,7 +491,7 @@ class _Front(Protocol):
 
 
 _NO_PORTS = frozenset(
-    ("request", "caller", "origin", "changes", "event", "events", "notice", "at", "return")
+    ("request", "caller", "origin", "changes", "event", "events", "notice", "file", "at", "return")
 )
 
 
@@ -611,9 +661,10 @@ class Worker(_Function):
     """A Lambda function that works off a queue.
 
     Its use case takes `event` or `notice`, and is called for each message, or `events`, and is
-    called once for all of them; everything else that it names is a port. What a single event leads
-    to bears the cause of that event. A message whose call fails comes again, later each time, and
-    in the end it lies in the dead-letter queue:
+    called once for all of them, or `file`, the key of a file that was stored, and is called for
+    each that a notice of S3 tells of; everything else that it names is a port. What a single event
+    leads to bears the cause of that event. A message whose call fails comes again, later each time,
+    and in the end it lies in the dead-letter queue:
     https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
     """
 
@@ -622,6 +673,7 @@ class Worker(_Function):
         takes = use_case.__annotations__
         self._at_once = "events" in takes
         self._takes_notice = "notice" in takes
+        self._takes_file = "file" in takes
 
     def connect(self) -> None:
         """See `_Function.connect`."""
@@ -647,29 +699,38 @@ class Worker(_Function):
 
     def _failure(self, records: list[dict[str, Any]], context: object) -> Exception | None:
         """Do the work of some messages; return what went wrong."""
-        from trinity.common import messages
-
         began = time.perf_counter_ns()
         told: dict[str, Any] = {"messages": [record["messageId"] for record in records]}
         error: Exception | None = None
         try:
-            cause: Cause | None = None
-            given: dict[str, Any] = {}
-            if self._at_once:
-                given["events"] = [messages.domain_event(record["body"]) for record in records]
-            elif self._takes_notice:
-                given["notice"] = messages.notice(records[0]["body"])
-                cause = causes.of_event(given["notice"])
-            else:
-                given["event"] = messages.domain_event(records[0]["body"])
-                cause = causes.of_event(given["event"])
-            if cause is not None:
-                told["correlation_id"] = cause.request_id
-            self.use_case(**given, **_because_of(cause, self._ports or {}))
+            self._work([record["body"] for record in records], told)
         except Exception as failure:  # noqa: BLE001  (it is this message's alone, and comes again)
             error = failure
         self._report(began, context, "ok", error, **told)
         return error
+
+    def _work(self, bodies: list[str], told: dict[str, Any]) -> None:
+        """Call the use case with what messages say; note what the log should tell of them."""
+        from trinity.common import messages
+
+        ports = self._ports or {}
+        if self._takes_file:
+            for key in messages.stored_files(bodies[0]):
+                self.use_case(file=key, **_because_of(None, ports))
+            return
+        cause: Cause | None = None
+        given: dict[str, Any] = {}
+        if self._at_once:
+            given["events"] = [messages.domain_event(body) for body in bodies]
+        elif self._takes_notice:
+            given["notice"] = messages.notice(bodies[0])
+            cause = causes.of_event(given["notice"])
+        else:
+            given["event"] = messages.domain_event(bodies[0])
+            cause = causes.of_event(given["event"])
+        if cause is not None:
+            told["correlation_id"] = cause.request_id
+        self.use_case(**given, **_because_of(cause, ports))
 
     def _put_off(self, record: dict[str, Any], error: Exception) -> None:
         """Let a message come again after a while that grows with each failure.
@@ -767,7 +828,7 @@ def scheduled(use_case: Callable[..., None]) -> Scheduled:
 
 
 def worker(use_case: Callable[..., None]) -> Worker:
-    """Make a Lambda handler of a use case that takes domain events from a queue."""
+    """Make a Lambda handler of a use case that takes what messages of a queue tell."""
     return Worker(use_case)
 
 

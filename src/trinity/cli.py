@@ -21,6 +21,7 @@ _ON_AWS_ALONE = (
     "table_name",
     "bucket_name",
     "archive_bucket_name",
+    "uploads_bucket_name",
     "bus_name",
     "queue_prefix",
     "appsync_url",

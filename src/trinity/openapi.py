@@ -27,7 +27,7 @@ _BODIES: dict[str, Any] = {
     "openapi": dict[str, Any],
 }
 _PAGES = frozenset(("confirm_unsubscribe", "unsubscribe"))
-_CREATES = frozenset(("create_room",))
+_CREATES = frozenset(("create_room", "create_upload"))
 _AS_CSV_TOO = frozenset(("room_report",))
 
 _HEADERS: dict[str, Any] = {

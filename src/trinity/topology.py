@@ -20,6 +20,8 @@ Resource = Literal[
     "table",
     "cache",
     "blobs",
+    "media",
+    "uploads",
     "catalogue",
     "mailer",
     "keys",
@@ -30,6 +32,7 @@ Resource = Literal[
     "archive",
     "topic",
     "internet",
+    "queues",
 ]
 
 
@@ -144,11 +147,12 @@ _DECK: tuple[tuple[Resource, Grant], ...] = (("blobs", "read"),)
 _SIGN: tuple[tuple[Resource, Grant], ...] = (("keys", "read"), ("keys", "sign"))
 _CURSOR: tuple[tuple[Resource, Grant], ...] = (("secrets", "read"),)
 _TITLES: tuple[tuple[Resource, Grant], ...] = (("catalogue", "read"),)
+_FILES: tuple[tuple[Resource, Grant], ...] = (("uploads", "read"), ("uploads", "write"))
 
 # fmt: off
 EVENTS = (
     "UserRegistered", "UserDeleted", "RoomOpened", "MemberJoined", "MemberLeft", "MemberInvited", "VoteCast",
-    "MatchFound", "RoomDecided", "RoomClosed", "RoomReopened", "RoomDeleted",
+    "MatchFound", "RoomDecided", "RoomClosed", "RoomReopened", "RoomDeleted", "UploadReceived", "UploadReady", "UploadRejected",
 )
 """All types of domain events."""
 
@@ -164,13 +168,15 @@ FUNCTIONS: tuple[Function, ...] = (
     Function("update_me", "users.update_me", "PATCH /api/me", "user", _WRITE + _LIMITS, blocking=True),
     Function("delete_me", "users.delete_me", "DELETE /api/me", "user", _WRITE + _CACHE + _DECK, timeout_s=29, blocking=True),
     Function("export_me", "users.export_me", "GET /api/me/export", "user", _READ, timeout_s=29, blocking=True),
+    Function("remove_avatar", "users.remove_avatar", "DELETE /api/me/avatar", "user", _WRITE + _CACHE, timeout_s=29, blocking=True),
     Function("my_matches", "users.my_matches", "GET /api/me/matches", "user", _READ + _CURSOR, fields=("Query.myMatches",)),
-    Function("create_room", "rooms.create", "POST /api/rooms", "user", (*_WRITE, *_LIMITS, ("blobs", "write"), *_TITLES), blocking=True, fields=("Mutation.createRoom",)),
+    Function("create_room", "rooms.create", "POST /api/rooms", "user", (*_WRITE, *_LIMITS, *_DECK, ("blobs", "write"), *_TITLES), blocking=True, fields=("Mutation.createRoom",)),
     Function("list_rooms", "rooms.list", "GET /api/rooms", "user", _READ + _CURSOR, fields=("Query.rooms",)),
     Function("join_room", "rooms.join", "POST /api/rooms/join", "user", _WRITE + _LIMITS + _DECK, fields=("Mutation.joinRoom",)),
     Function("get_room", "rooms.get", "GET /api/rooms/{roomId}", "user", _READ, fields=("Query.room",)),
     Function("update_room", "rooms.update", "PATCH /api/rooms/{roomId}", "user", _WRITE + _CACHE + _DECK, fields=("Mutation.updateRoom",)),
     Function("delete_room", "rooms.delete", "DELETE /api/rooms/{roomId}", "user", _WRITE + _CACHE, timeout_s=29, blocking=True, fields=("Mutation.deleteRoom",)),
+    Function("remove_cover", "rooms.remove_cover", "DELETE /api/rooms/{roomId}/cover", "user", _WRITE + _CACHE),
     Function("leave_room", "rooms.leave", "POST /api/rooms/{roomId}/leave", "user", _WRITE + _CACHE + _DECK, fields=("Mutation.leaveRoom",)),
     Function("kick_member", "rooms.kick", "DELETE /api/rooms/{roomId}/members/{userId}", "user", _WRITE + _CACHE + _DECK, fields=("Mutation.kickMember",)),
     Function("get_deck", "rooms.deck", "GET /api/rooms/{roomId}/deck", "user", _READ + _DECK + _CURSOR, fields=("Query.deck",)),
@@ -196,6 +202,8 @@ FUNCTIONS: tuple[Function, ...] = (
     Function("remove_webhook", "notifications.remove_webhook", "DELETE /api/me/webhooks/{webhookId}", "user", _WRITE),
     Function("confirm_unsubscribe", "notifications.confirm_unsubscribe", "GET /api/unsubscribe/{token}", "none", _CURSOR),
     Function("unsubscribe", "notifications.unsubscribe", "POST /api/unsubscribe/{token}", "none", _WRITE + _CURSOR),
+    Function("create_upload", "uploads.create", "POST /api/uploads", "user", (*_WRITE, *_LIMITS, ("uploads", "sign"))),
+    Function("get_upload", "uploads.get", "GET /api/uploads/{uploadId}", "user", _READ),
     Function("health", "system.health", "GET /api/health", "none", (*_READ, ("cache", "write"), ("cache", "share"))),
     Function("openapi", "system.openapi", "GET /api/openapi.json", "none", blocking=True),
     Function("discovery", "system.discovery", "GET /.well-known/openid-configuration", "none"),
@@ -207,7 +215,7 @@ FUNCTIONS: tuple[Function, ...] = (
     # One stream for all: DynamoDB serves few readers of a shard, two at best.
     # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Streams.html
     Function("emit", "streams.emit", grants=(("bus", "publish"),), timeout_s=30, streams=(
-        Stream("events", ("ROOM", "MATCH#", "BALLOT#", "PROFILE", "INVITE#"), batch=1000, window_s=1.0),
+        Stream("events", ("ROOM", "MATCH#", "BALLOT#", "PROFILE", "INVITE#", "UPLOAD#"), batch=1000, window_s=1.0),
     )),
     Function("analyse", "queues.analyse", grants=(*_WRITE, *_DECK), timeout_s=60, queue=Queue("analyse", events=("RoomOpened", "MemberJoined", "VoteCast", "MatchFound"), batch=200, window_s=5.0, visibility_s=360, receives=10)),
     Function("archive_events", "queues.archive", grants=(("archive", "write"),), timeout_s=60, queue=Queue("archive", events=EVENTS, batch=1000, window_s=60.0, visibility_s=360)),
@@ -219,6 +227,8 @@ FUNCTIONS: tuple[Function, ...] = (
     Function("forget_gone", "schedules.forget_gone", grants=_WRITE, timeout_s=120, schedules=(Schedule("forget-gone", every_s=3600, offset_s=900),)),
     Function("close_idle_rooms", "schedules.close_idle_rooms", grants=_WRITE + _CACHE, timeout_s=120, schedules=(Schedule("close-idle-rooms", every_s=24 * 3600, offset_s=4 * 3600),)),
     Function("rotate_keys", "schedules.rotate_keys", grants=(*_WRITE, ("keys", "read"), ("keys", "write")), timeout_s=30, schedules=(Schedule("rotate_keys", every_s=24 * 3600, offset_s=3 * 3600),)),
+    Function("process_upload", "queues.process_upload", grants=(*_WRITE, *_FILES, ("media", "write"), ("blobs", "write")), memory_mb=1769, timeout_s=60, queue=Queue("process-upload", batch=1, visibility_s=360)),
+    Function("sweep_uploads", "schedules.sweep_uploads", grants=(*_WRITE, *_FILES, ("media", "write"), ("queues", "send")), timeout_s=60, schedules=(Schedule("sweep-uploads", every_s=600),)),
 )
 # fmt: on
 

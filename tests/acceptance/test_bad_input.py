@@ -292,6 +292,9 @@ def good_fields(host: Host, function: Function) -> dict[str, Any]:
         "keys": {"p256dh": "B" + "x" * 86, "auth": "x" * 22},
         "url": "https://hook.example/x",
         "deck": {"source": "list", "items": [{"title": "x"}]},
+        "kind": "avatar",
+        "contentType": "image/png",
+        "size": 1,
     }
     return {field: known[field] for field in needs(host, function)}
 

@@ -196,8 +196,8 @@ def test_a_value_that_makes_no_sense_stops_the_start_and_its_variable_is_named(
 @pytest.mark.parametrize(
     "name",
     [
-        *("TABLE_NAME", "BUCKET_NAME", "BUS_NAME", "QUEUE_PREFIX", "APPSYNC_URL"),
-        *("SIGNING_SECRET", "CURSOR_SECRET"),
+        *("TABLE_NAME", "BUCKET_NAME", "UPLOADS_BUCKET_NAME", "BUS_NAME", "QUEUE_PREFIX"),
+        *("APPSYNC_URL", "SIGNING_SECRET", "CURSOR_SECRET"),
     ],
 )
 def test_a_server_whose_data_would_lie_on_aws_is_refused_with_a_message(

@@ -113,6 +113,17 @@ def test_an_account_bears_so_many_logins_and_then_none_not_even_the_right_one(
     assert login(somewhere, other).status == 200, "another account is affected"
 
 
+def test_an_account_asks_for_so_many_uploads(somewhere: Somewhere, elsewhere: Somewhere) -> None:
+    limit = PER_ACCOUNT["create_upload"]
+    token, other = guest(somewhere), guest(somewhere)
+    asked = {"kind": "avatar", "contentType": "image/png", "size": 1}
+    attempts_until_limited(
+        lambda: somewhere.post("/api/uploads", asked, token), limit.most, limit.per_s
+    )
+    assert is_limited(elsewhere.post("/api/uploads", asked, token), limit.per_s)
+    assert somewhere.post("/api/uploads", asked, other).status == 201
+
+
 def test_an_unknown_address_is_limited_like_a_known_one(somewhere: Somewhere) -> None:
     limit = PER_ACCOUNT["login"]
     email = new_email()

@@ -58,6 +58,9 @@ class Visitor:
         self._world.people.clear()
         self._world.guest("ana")
         self._room = self._world.room("r1", ["ana", "ben"], ["jaws", "heat"], {})
+        file = {"kind": "avatar", "contentType": "image/png", "size": 1}
+        asked = self._world.client.post("/api/uploads", token=self._world.token("ana"), json=file)
+        self._upload = asked.json["uploadId"]
 
     def send(self, case: Case) -> None:
         """Send a request and look at the answer."""
@@ -98,6 +101,7 @@ class Visitor:
             "roomId": self._room["id"],
             "titleId": self._room["jaws"],
             "userId": self._world.people["ben"].id,
+            "uploadId": self._upload,
         }
         case.path_parameters = {n: own.get(n, given) for n, given in case.path_parameters.items()}
 

@@ -1,5 +1,6 @@
 """The adapters that a contract suite runs against."""
 
+import json
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -122,6 +123,34 @@ def new_bucket(endpoint: str) -> str:
         Bucket=name, CreateBucketConfiguration={"LocationConstraint": ministack.REGION}
     )
     s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    return name
+
+
+def uploads_bucket(endpoint: str, queue: str) -> str:
+    """Make a bucket that tells a queue of its files, as the deployment does; return its name.
+
+    Args:
+        endpoint: of the local AWS.
+        queue: URL of a queue.
+    """
+    name = f"uploads-{next(NUMBERS)}"
+    s3, sqs = boto("s3", endpoint), boto("sqs", endpoint)
+    where = {"LocationConstraint": ministack.REGION}
+    s3.create_bucket(Bucket=name, CreateBucketConfiguration=where)
+    asked = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])
+    arn = asked["Attributes"]["QueueArn"]
+    let_in = {
+        "Effect": "Allow",
+        "Principal": {"Service": "s3.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Resource": arn,
+    }
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [let_in]})
+    sqs.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": policy})
+    told = {"QueueArn": arn, "Events": ["s3:ObjectCreated:*"]}
+    s3.put_bucket_notification_configuration(
+        Bucket=name, NotificationConfiguration={"QueueConfigurations": [told]}
+    )
     return name
 
 

@@ -1,6 +1,7 @@
 """The functions of an evening, called with genuine events, on services of AWS from end to end."""
 
 import copy
+import io
 import json
 import subprocess
 import sys
@@ -8,16 +9,23 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import jwt
 import pytest
+from PIL import Image
 
 from deploy import ministack
-from tests.contract.conftest import DynamoStore, boto, new_bucket, new_secret
+from tests import forms
+from tests.contract.conftest import DynamoStore, boto, new_bucket, new_secret, uploads_bucket
+from tests.fakes import FakeClock
+from tests.server import eventually
 from tests.unit.test_cold_start import FORBIDDEN
 from trinity import bootstrap
 from trinity.bootstrap import Services
+from trinity.common.messages import stored_files
 from trinity.common.settings import from_environment
+from trinity.domain.ids import HOUR
 from trinity.embedded.schedules import schedule_event
 from trinity.openapi import load
 from trinity.topology import FUNCTIONS, Stream
@@ -57,18 +65,25 @@ def fits(stream: Stream, sort_key: str) -> bool:
 
 
 class Cloud:
-    """Table, bucket and secrets of their own, and functions that know nothing else."""
+    """Table, buckets, queue and secrets of their own, and functions that know nothing else."""
 
     def __init__(self, endpoint: str, folder: Path) -> None:
         self.endpoint = endpoint
         self.store = DynamoStore(endpoint)
         self.bucket = new_bucket(endpoint)
+        prefix = f"{self.bucket}-"
+        self.sqs = boto("sqs", endpoint)
+        created = self.sqs.create_queue(QueueName=f"{prefix}process-upload")
+        self.files: str = created["QueueUrl"]
+        self.uploads_bucket = uploads_bucket(endpoint, self.files)
         self.environment = {
             **ministack.environment(endpoint),
             "TRINITY_DATA": str(folder),
             "TRINITY_PUBLIC_URL": "https://trinity.example",
             "TRINITY_TABLE_NAME": self.store.name,
             "TRINITY_BUCKET_NAME": self.bucket,
+            "TRINITY_UPLOADS_BUCKET_NAME": self.uploads_bucket,
+            "TRINITY_QUEUE_PREFIX": prefix,
             "TRINITY_SIGNING_SECRET": new_secret(endpoint),
             "TRINITY_CURSOR_SECRET": new_secret(endpoint, "a long text that nobody can guess"),
         }
@@ -100,6 +115,41 @@ class Cloud:
             number = int(record["dynamodb"]["SequenceNumber"])
             record["dynamodb"]["SequenceNumber"] = f"{44_215_845 * 10**20 + number}"
         return {"Records": records}
+
+    def media(self) -> list[str]:
+        """Return the keys of all files of pictures."""
+        listed = boto("s3", self.endpoint).list_objects_v2(Bucket=self.bucket, Prefix="media/")
+        return [entry["Key"] for entry in listed.get("Contents", [])]
+
+    def process_files(self) -> None:
+        """Hand the notices of S3 over as the event source mapping of the queue would."""
+
+        def records() -> list[Event]:
+            taken = self.sqs.receive_message(
+                QueueUrl=self.files, MaxNumberOfMessages=10, AttributeNames=["All"]
+            ).get("Messages", [])
+            return [
+                {
+                    "messageId": message["MessageId"],
+                    "receiptHandle": message["ReceiptHandle"],
+                    "body": message["Body"],
+                    "attributes": message["Attributes"],
+                    "eventSourceARN": f"arn:aws:sqs:eu-west-1:0:{self.bucket}-process-upload",
+                }
+                for message in taken
+                if stored_files(message["Body"])
+            ]
+
+        found = eventually(records, "a notice of a file")
+        assert self.invoke("process_upload", {"Records": found}) == {"batchItemFailures": []}
+
+    def send(self, by: str, content: bytes, **fields: str) -> str:
+        """Ask for a form, and post a file to S3 as a browser does."""
+        body = {"size": len(content), **fields}
+        form = self.ask("create_upload", body, status=201, by=by)
+        assert forms.post(form["url"], form["fields"], content).status == 204
+        upload: str = form["uploadId"]
+        return upload
 
     def guest(self, name: str) -> str:
         user: str = self.ask("guest", {"name": name}, status=201)["user"]["id"]
@@ -161,6 +211,68 @@ def test_a_token_that_was_given_out_on_aws_is_one_of_the_key_set(cloud: Cloud) -
     key = keys[jwt.get_unverified_header(token)["kid"]]
     claims = jwt.decode(token, key, algorithms=["RS256"], audience="trinity", issuer=issuer)
     assert claims["sub"] == session["user"]["id"]
+
+
+def picture(size: tuple[int, int] = (600, 400)) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", size, (200, 30, 40)).save(file, "PNG")
+    return file.getvalue()
+
+
+def test_pictures_and_lists_go_all_the_way_on_aws(cloud: Cloud) -> None:
+    ana = cloud.guest("Ana")
+    avatar = cloud.send(ana, picture(), kind="avatar", contentType="image/png")
+    cloud.process_files()
+    told = cloud.ask("get_upload", by=ana, uploadId=avatar)
+    assert told["state"] == "ready"
+    me = cloud.ask("get_me", by=ana)
+    assert me["avatarUrl"] == told["url"]
+    s3 = boto("s3", cloud.endpoint)
+    for url in me["avatar"].values():
+        # CloudFront finds a picture under the path of its address.
+        stored = s3.get_object(Bucket=cloud.bucket, Key=urlsplit(url).path[1:])
+        assert stored["ContentType"] == "image/webp"
+        assert stored["CacheControl"] == "max-age=31536000, immutable"
+        assert stored["Body"].read()[8:12] == b"WEBP"
+
+    films = cloud.send(ana, b"Title;Year\nHeat;1995\n", kind="list", contentType="text/csv")
+    cloud.process_files()
+    deck = {"source": "upload", "uploadId": films}
+    room = cloud.ask("create_room", {"deck": deck}, status=201, by=ana)
+    (title,) = cloud.ask("get_deck", by=ana, roomId=room["id"])["items"]
+    assert (title["title"], title["year"]) == ("Heat", 1995)
+
+    broken = cloud.send(ana, b"no picture", kind="avatar", contentType="image/png")
+    cloud.process_files()
+    assert cloud.ask("get_upload", by=ana, uploadId=broken)["state"] == "rejected"
+    assert "Contents" not in s3.list_objects_v2(Bucket=cloud.uploads_bucket)
+
+
+def test_what_uploads_leave_behind_on_aws_is_swept(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = FakeClock(cloud.services.clock.now())
+    monkeypatch.setitem(cloud.services._built, "clock", clock)
+
+    (schedule,) = BY_NAME["sweep_uploads"].schedules
+
+    def sweep() -> None:
+        clock.advance(HOUR)
+        cloud.invoke("sweep_uploads", schedule_event(schedule, schedule.slot(clock.time // 1000)))
+
+    ana = cloud.guest("Ana")
+    upload = cloud.send(ana, picture(), kind="avatar", contentType="image/png")
+    eventually(lambda: cloud.sqs.receive_message(QueueUrl=cloud.files).get("Messages"), "a notice")
+    cloud.sqs.purge_queue(QueueUrl=cloud.files)  # it is lost
+    sweep()
+    cloud.process_files()
+    assert cloud.ask("get_upload", by=ana, uploadId=upload)["state"] == "ready"
+    assert len(cloud.media()) == 3
+    cloud.ask("remove_avatar", status=204, by=ana)
+    for stream in BY_NAME["publish"].streams:
+        cloud.invoke("publish", cloud.feed(stream))
+    sweep()
+    assert cloud.media() == []
 
 
 # --------------------------------------------------------------------------------- cold starts

@@ -61,6 +61,9 @@ def spend(world: World) -> Evening:
     world.update(friends.users[0], friends.room, state="open", name="Once more")
     invited = Invite(room_id=friends.room, email="cleo@x.example")
     world.call(invite, invited, friends.users[0])
+    for content in (b"picture of the house", b"no picture"):
+        world.send(friends.users[0], "avatar", content)
+    world.work_off()
     world.kick(friends.users[0], friends.room, friends.users[2])
     world.join(friends.users[4], friends.code)
     swipe(world, friends, chance, 10)

@@ -21,7 +21,9 @@ import msgspec
 from greenlet import GreenletExit, getcurrent, greenlet
 
 from trinity.domain.errors import DomainError
+from trinity.domain.ids import BlobId, blob_id
 from trinity.ports import (
+    Blobs,
     Cache,
     Condition,
     ConditionFailed,
@@ -215,6 +217,22 @@ class GatedCache:
     def increment(self, key: str, *, ttl: float) -> tuple[int, float]:
         call = Call("cache.increment", (), (("cache", key),))
         return self._make(call, lambda: self._cache.increment(key, ttl=ttl))
+
+
+class GatedBlobs:
+    """`Blobs` whose calls are made in the turns of the operation that a gated table belongs to."""
+
+    def __init__(self, blobs: Blobs, table: GatedTable) -> None:
+        self._blobs = blobs
+        self._make = table._make
+
+    def put(self, content: bytes, *, content_type: str) -> BlobId:
+        call = Call("blobs.put", (), (("blob", blob_id(content)),))
+        return self._make(call, lambda: self._blobs.put(content, content_type=content_type))
+
+    def delete(self, blob_id: BlobId) -> None:
+        call = Call("blobs.delete", (), (("blob", blob_id),))
+        self._make(call, lambda: self._blobs.delete(blob_id))
 
 
 class Race:

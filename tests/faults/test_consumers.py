@@ -59,9 +59,12 @@ OUTCOMES: dict[str, Callable[[World], Any]] = {
 }
 """For each port that may be written to: what there is in it, for two runs to be compared."""
 WRITES = ("write", "send", "publish")
-FED_OTHERWISE: dict[str, str] = dict.fromkeys(
-    ("deliver_email", "deliver_push", "deliver_webhook"), "tests/faults/test_notices.py"
-)
+FED_OTHERWISE: dict[str, str] = {
+    **dict.fromkeys(
+        ("deliver_email", "deliver_push", "deliver_webhook"), "tests/faults/test_notices.py"
+    ),
+    "process_upload": "tests/unit/test_uploads.py",
+}
 """Functions whose queues hold no domain events, and the test that doubles and shuffles those."""
 
 

@@ -214,6 +214,40 @@ def test_who_removes_the_account_leaves_the_rooms_and_takes_the_votes_back(world
     assert len({event.correlation_id for event in events}) == 1
 
 
+@pytest.mark.parametrize(
+    ("kind", "content", "last"),
+    [
+        ("avatar", b"picture", ("UploadReady", {"entries": None})),
+        ("list", b"Heat\nAlien", ("UploadReady", {"entries": 2})),
+        ("list", b"\0", ("UploadRejected", {})),
+    ],
+)
+def test_a_file_comes_and_is_processed(world, kind, content, last):
+    ana = world.guest()
+    assert since(world, lambda: world.ask(ana, kind)) == []
+
+    def act() -> None:
+        world.send(ana, kind, content, notices=2)
+        world.work_off()
+
+    received, processed = since(world, act)
+    told = {"userId": ana, "uploadId": received.data["uploadId"], "kind": kind}
+    assert (received.type, received.data) == ("UploadReceived", told)
+    name, more = last
+    assert processed.type == name
+    assert {"entries": None} | processed.data == {"entries": None} | told | more
+    assert received.correlation_id == processed.correlation_id is not None
+    assert since(world, lambda: world.store.sweep_expired(2**40)) == []
+
+
+def test_a_file_that_never_comes_is_rejected(world):
+    ana = world.guest()
+    upload = world.ask(ana, "avatar")
+    world.clock.advance(DAY)
+    [event] = since(world, world.sweep)
+    assert (event.type, event.data["uploadId"]) == ("UploadRejected", upload)
+
+
 # --------------------------------------------------------------------------- what led to them
 
 

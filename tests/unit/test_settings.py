@@ -41,6 +41,7 @@ GIVEN: dict[str, tuple[str, Any]] = {
     "tmdb_secret": ("trinity/tmdb", "trinity/tmdb"),
     "bucket_name": ("trinity-prod-decks", "trinity-prod-decks"),
     "archive_bucket_name": ("past", "past"),
+    "uploads_bucket_name": ("trinity-prod-uploads", "trinity-prod-uploads"),
     "bus_name": ("trinity-prod", "trinity-prod"),
     "queue_prefix": ("trinity-prod-", "trinity-prod-"),
 }

@@ -16,6 +16,8 @@ GRANTS = {
     "table": {"read", "write"},
     "cache": {"read", "write", "share"},
     "blobs": {"read", "write"},
+    "media": {"write"},
+    "uploads": {"read", "write", "sign"},
     "catalogue": {"read"},
     "mailer": {"send"},
     "keys": {"read", "sign", "write"},
@@ -26,6 +28,7 @@ GRANTS = {
     "topic": {"publish"},
     "push_keys": {"read"},
     "internet": {"send"},
+    "queues": {"send"},
 }
 # Ports that stand for others, or for nothing that a grant could be about.
 STANDS_FOR = {
@@ -36,8 +39,12 @@ STANDS_FOR = {
     "clock": set(),
     "ids": set(),
     "settings": set(),
+    "pictures": set(),
 }
-NO_PORTS = {"request", "caller", "origin", "changes", "event", "events", "notice", "at", "return"}
+NO_PORTS = {
+    *("request", "caller", "origin", "changes"),
+    *("event", "events", "notice", "file", "at", "return"),
+}
 
 
 def module(function: Function) -> Any:

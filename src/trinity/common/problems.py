@@ -28,6 +28,7 @@ STATUS: dict[type[DomainError], tuple[int, str]] = {
     errors.AlreadyRegistered: (409, "Already registered"),
     errors.RoomFull: (409, "Room full"),
     errors.RoomClosed: (409, "Room not open"),
+    errors.UploadNotReady: (409, "Upload not ready"),
     errors.Gone: (410, "Gone"),
     errors.PayloadTooLarge: (413, "Request too large"),
     errors.InvalidRequest: (422, "Request not valid"),

@@ -24,6 +24,7 @@ PER_ADDRESS: dict[str, Limit] = {
     "join": Limit(120, 60),
     "create_room": Limit(240, 60),
     "invite": Limit(120, 3600),
+    "create_upload": Limit(120, 60),
     "forgot_password": Limit(20, 60),
     "reset_password": Limit(30, 60),
 }
@@ -35,6 +36,7 @@ PER_ACCOUNT: dict[str, Limit] = {
     # By whomever, and to whichever rooms: nobody's mailbox is for others to fill.
     "invited": Limit(5, 86_400),
     "add_endpoint": Limit(30, 3600),
+    "create_upload": Limit(20, 60),
     "forgot_password": Limit(5, 3600),
     "change_account": Limit(10, 60),
 }

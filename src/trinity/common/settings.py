@@ -151,7 +151,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = ""
     bucket_name: Annotated[
         str,
-        Meta(description="On AWS: the S3 bucket of decks. Empty: files in `TRINITY_DATA`."),
+        Meta(
+            description="On AWS: the S3 bucket of decks and pictures. Empty: files in"
+            " `TRINITY_DATA`."
+        ),
+    ] = ""
+    uploads_bucket_name: Annotated[
+        str,
+        Meta(
+            description="On AWS: the S3 bucket that takes the files of people until they are"
+            " processed. Empty: files in `TRINITY_DATA`."
+        ),
     ] = ""
     redis_url: Annotated[
         str,

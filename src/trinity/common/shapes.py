@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 
 from trinity.domain.consensus import Choice, Rule, RuleKind
-from trinity.domain.ids import Millis, RoomId, TitleId, UserId
+from trinity.domain.ids import BlobId, Millis, RoomId, TitleId, UserId
+from trinity.domain.pictures import Picture
 from trinity.domain.ranking import Ranked
 from trinity.domain.rooms import LatestMatch, Match, Role, Room, RoomState, StopAt, newest_first
 from trinity.domain.titles import Genre, Title
@@ -21,12 +22,41 @@ def rfc3339(at: Millis) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def media_path(blob: BlobId) -> str:
+    """Return where a file of a picture is found on this server."""
+    return f"/media/{blob}.webp"
+
+
+def media_url(blob: BlobId | None, base_url: str) -> str | None:
+    """Return the address of a file of a picture, None if there is none."""
+    return base_url + media_path(blob) if blob is not None else None
+
+
 class Shape(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
     """A JSON object of the API. Optional members are left out rather than null."""
 
 
+class PictureShape(Shape, frozen=True, kw_only=True):
+    """A picture (WebP) in three sizes: addresses that hold the same for good."""
+
+    small: str
+    medium: str
+    large: str
+
+    @classmethod
+    def of(cls, picture: Picture | None, base_url: str) -> "PictureShape | None":
+        """Return the shape of a picture, None if there is none."""
+        if picture is None:
+            return None
+        return cls(
+            small=base_url + media_path(picture.small),
+            medium=base_url + media_path(picture.medium),
+            large=base_url + media_path(picture.large),
+        )
+
+
 class UserShape(Shape, frozen=True, kw_only=True):
-    """A person with an account, or a guest."""
+    """A person with an account, or a guest. `avatarUrl` is the avatar in the middle size."""
 
     id: UserId
     name: str
@@ -34,9 +64,10 @@ class UserShape(Shape, frozen=True, kw_only=True):
     created_at: str
     email: str | None = None
     avatar_url: str | None = None
+    avatar: PictureShape | None = None
 
     @classmethod
-    def of(cls, user: User) -> "UserShape":
+    def of(cls, user: User, base_url: str) -> "UserShape":
         """Return the shape of a user, for nobody's eyes but his own."""
         return cls(
             id=user.id,
@@ -44,7 +75,8 @@ class UserShape(Shape, frozen=True, kw_only=True):
             guest=user.guest,
             created_at=rfc3339(user.created_at),
             email=user.email,
-            avatar_url=user.avatar_url,
+            avatar_url=media_url(user.shown_avatar, base_url),
+            avatar=PictureShape.of(user.avatar, base_url),
         )
 
 
@@ -62,10 +94,10 @@ class SessionShape(Shape, frozen=True, kw_only=True):
     expires_in: int
 
     @classmethod
-    def of(cls, user: User, access_token: str, refresh_token: str) -> "SessionShape":
+    def of(cls, user: User, access_token: str, refresh_token: str, base_url: str) -> "SessionShape":
         """Return the shape of a session."""
         return cls(
-            user=UserShape.of(user),
+            user=UserShape.of(user, base_url),
             access_token=access_token,
             refresh_token=refresh_token,
             token_type="Bearer",  # noqa: S106  (RFC 6750's word, not a secret)
@@ -114,7 +146,7 @@ class MatchShape(Shape, frozen=True, kw_only=True):
 
 
 class RoomShape(Shape, frozen=True, kw_only=True):
-    """A room as its members see it."""
+    """A room as its members see it. `coverUrl` is the cover in its large size."""
 
     id: RoomId
     code: str
@@ -132,6 +164,8 @@ class RoomShape(Shape, frozen=True, kw_only=True):
     created_at: str
     expires_at: str
     version: int
+    cover_url: str | None = None
+    cover: PictureShape | None = None
 
     @classmethod
     def of(
@@ -156,12 +190,14 @@ class RoomShape(Shape, frozen=True, kw_only=True):
             capacity=room.capacity,
             secret=room.secret,
             deck_size=room.deck_size,
-            members=_members(room, progress, online),
+            members=_members(room, progress, online, base_url),
             matches=[MatchShape.of(match) for match in newest_first(list(matches))],
             join_url=f"{base_url}/r/{room.code}",
             created_at=rfc3339(room.created_at),
             expires_at=rfc3339(room.expires_at),
             version=room.version,
+            cover_url=media_url(room.cover.large if room.cover else None, base_url),
+            cover=PictureShape.of(room.cover, base_url),
         )
 
 
@@ -179,7 +215,10 @@ class LatestMatchShape(Shape, frozen=True, kw_only=True):
 
 
 class RoomSummary(Shape, frozen=True, kw_only=True):
-    """A room in a list: what can be said of it without looking at its votes."""
+    """A room in a list: what can be said of it without looking at its votes.
+
+    `coverUrl` is the cover in its small size.
+    """
 
     id: RoomId
     code: str
@@ -195,6 +234,7 @@ class RoomSummary(Shape, frozen=True, kw_only=True):
     expires_at: str
     version: int
     latest_match: LatestMatchShape | None = None
+    cover_url: str | None = None
 
     @classmethod
     def of(cls, room: Room, me: UserId, *, now: Millis, base_url: str) -> "RoomSummary":
@@ -214,6 +254,7 @@ class RoomSummary(Shape, frozen=True, kw_only=True):
             expires_at=rfc3339(room.expires_at),
             version=room.version,
             latest_match=LatestMatchShape.of(room.latest_match) if room.latest_match else None,
+            cover_url=media_url(room.cover.small if room.cover else None, base_url),
         )
 
 
@@ -236,6 +277,20 @@ class MyRoom(Shape, frozen=True, kw_only=True):
     joined_at: str | None = None
 
 
+class MyUpload(Shape, frozen=True, kw_only=True):
+    """A file that I have sent within the last week; it is removed when it is done with.
+
+    Attributes:
+        entries: of a list.
+    """
+
+    upload_id: str
+    kind: str
+    state: str
+    created_at: str
+    entries: int | None = None
+
+
 class MyData(Shape, frozen=True, kw_only=True):
     """All that is kept about somebody, but for secrets: hashes, tokens, keys.
 
@@ -244,6 +299,7 @@ class MyData(Shape, frozen=True, kw_only=True):
         browsers: that take notices, by the ids that they are removed by.
         webhooks: addresses that are called.
         invited_to: rooms that somebody has invited me to lately.
+        uploads: of the last week; pictures in sight are named by user and rooms.
         tastes: what reports keep of what I vote for, a room each.
     """
 
@@ -254,6 +310,7 @@ class MyData(Shape, frozen=True, kw_only=True):
     browsers: list[str]
     webhooks: list[str]
     invited_to: list[str]
+    uploads: list[MyUpload]
     tastes: list[dict[str, Any]]
 
 
@@ -499,7 +556,7 @@ class Health(Shape, frozen=True, kw_only=True):
 
 
 def _members(
-    room: Room, progress: Mapping[UserId, int], online: Collection[UserId]
+    room: Room, progress: Mapping[UserId, int], online: Collection[UserId], base_url: str
 ) -> list[MemberShape]:
     """Return the members in the order of joining; whoever was removed is not shown."""
     return [
@@ -511,7 +568,7 @@ def _members(
             active=member.active,
             online=user in online,
             progress=progress.get(user, 0),
-            avatar_url=member.avatar_url,
+            avatar_url=media_url(member.avatar, base_url),
         )
         for user, member in sorted(room.members.items(), key=lambda pair: pair[1].joined_at)
         if not member.removed

@@ -16,9 +16,11 @@ def session(
     keys: SigningKeys,
     ids: Ids,
     issuer: str,
+    base_url: str,
     refresh_token: str | None = None,
 ) -> SessionShape:
     """Return a session for a user: a new one, or the one that a refresh token goes on with."""
     refresh_token = refresh_token or sessions.start(table, ids, user.id, now, epoch=user.epoch)
     family = sessions.family(refresh_token)
-    return SessionShape.of(user, tokens.issue(keys, ids, user, family, issuer, now), refresh_token)
+    access_token = tokens.issue(keys, ids, user, family, issuer, now)
+    return SessionShape.of(user, access_token, refresh_token, base_url)

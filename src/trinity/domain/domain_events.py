@@ -8,16 +8,15 @@ Delivery is at least once and in no order. Two events of one id are the same eve
 consumer may see it twice; `roomVersion` and `rev` inside tell older from newer.
 """
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import msgspec
 
 from trinity.domain.consensus import Choice, RuleKind
-from trinity.domain.ids import BlobId, Millis, RoomId, TitleId, UserId
+from trinity.domain.ids import BlobId, Millis, RoomId, TitleId, UploadId, UserId
+from trinity.domain.uploads import UploadKind
 
 SOURCE = "trinity"
-
-UploadKind = Literal["avatar", "cover", "list"]
 
 
 class Fact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
@@ -189,6 +188,47 @@ class RoomDeleted(Fact, frozen=True, kw_only=True):
 
     room_id: RoomId
     expired: bool
+
+
+class UploadReceived(Fact, frozen=True, kw_only=True):
+    """A file that somebody has sent is there; what becomes of it will be told.
+
+    Attributes:
+        upload_id: the upload, as its owner may ask for it.
+        kind: what the file is for.
+    """
+
+    user_id: UserId
+    upload_id: UploadId
+    kind: UploadKind
+
+
+class UploadReady(Fact, frozen=True, kw_only=True):
+    """A file was processed: the picture is in sight, the list can become a deck.
+
+    Attributes:
+        upload_id: the upload, as its owner may ask for it.
+        kind: what the file is for.
+        entries: of a list; null for a picture.
+    """
+
+    user_id: UserId
+    upload_id: UploadId
+    kind: UploadKind
+    entries: int | None = None
+
+
+class UploadRejected(Fact, frozen=True, kw_only=True):
+    """A file is of no use, or never came; its owner is told why.
+
+    Attributes:
+        upload_id: the upload, as its owner may ask for it.
+        kind: what the file is for.
+    """
+
+    user_id: UserId
+    upload_id: UploadId
+    kind: UploadKind
 
 
 class DomainEvent(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

@@ -159,6 +159,13 @@ class RoomClosed(DomainError):
     default_detail = "This room is not open any more."
 
 
+class UploadNotReady(DomainError):
+    """The file of this upload has not arrived, or is still being processed."""
+
+    code = "upload_not_ready"
+    default_detail = "The file is not ready yet. Try again in a moment."
+
+
 class IdempotencyMismatch(DomainError):
     """An idempotency key came back with another request."""
 

@@ -8,6 +8,7 @@ import msgspec
 from trinity.domain import errors
 from trinity.domain.consensus import Rule, RuleKind, Unanimous
 from trinity.domain.ids import DAY, BlobId, Millis, RoomId, TitleId, UserId
+from trinity.domain.pictures import Picture
 from trinity.domain.titles import Title
 
 RoomState = Literal["open", "decided", "closed", "expired"]
@@ -32,6 +33,7 @@ class Member(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rena
     """Somebody who is, or was, in a room.
 
     Attributes:
+        avatar: the picture of the account, in the middle size.
         active: is in the room now: may vote and is counted.
         removed: was put out by the host and may not come back.
     """
@@ -39,7 +41,7 @@ class Member(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rena
     name: str
     joined_at: Millis
     active: bool
-    avatar_url: str | None = None
+    avatar: BlobId | None = None
     removed: bool = False
 
 
@@ -62,6 +64,8 @@ class Room(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         members: everybody who ever joined, by user id.
         active_count: how many of them are active; kept by the same writes that change it.
         eased: by how much an easing rule has been eased.
+        cover: a picture.
+        cover_at: when it was chosen, or taken away; of two choices the later one counts.
         version: grows with every write of the room.
     """
 
@@ -82,6 +86,8 @@ class Room(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     match_count: int = 0
     latest_match: LatestMatch | None = None
     eased: int = 0
+    cover: Picture | None = None
+    cover_at: Millis = Millis(0)
     created_at: Millis
     expires_at: Millis
     version: int = 1

@@ -3,7 +3,8 @@
 import msgspec
 
 from trinity.domain import errors
-from trinity.domain.ids import DAY, HOUR, MINUTE, Millis, UserId
+from trinity.domain.ids import DAY, HOUR, MINUTE, BlobId, Millis, UserId
+from trinity.domain.pictures import Picture
 
 ACCESS_TOKEN_FOR = Millis(15 * MINUTE)
 REFRESH_TOKEN_FOR = Millis(30 * DAY)
@@ -17,6 +18,8 @@ class User(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename
     """Somebody with an account. A guest has a name and nothing else.
 
     Attributes:
+        avatar: a picture.
+        avatar_at: when it was chosen, or taken away; of two choices the later one counts.
         password_hash: argon2id, in its own encoding with its parameters.
         epoch: grows with every new password or address. Sessions and reset tokens belong to an
             epoch, and are over when it is.
@@ -27,8 +30,14 @@ class User(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename
     created_at: Millis
     email: str | None = None
     password_hash: str | None = None
-    avatar_url: str | None = None
+    avatar: Picture | None = None
+    avatar_at: Millis = Millis(0)
     epoch: int = 0
+
+    @property
+    def shown_avatar(self) -> BlobId | None:
+        """The picture that rooms show."""
+        return self.avatar.medium if self.avatar is not None else None
 
     @property
     def guest(self) -> bool:

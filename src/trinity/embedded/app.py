@@ -1,4 +1,4 @@
-"""The ASGI application: static files, and every route of the topology by its function."""
+"""The ASGI application: files, forms, and every route of the topology by its function."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
@@ -10,13 +10,15 @@ from trinity.common.telemetry import Log
 from trinity.domain import errors
 from trinity.domain.errors import DomainError
 from trinity.embedded.gateway import Events, Match, Router
-from trinity.embedded.static import StaticFiles
+from trinity.embedded.static import MediaFiles, StaticFiles
 from trinity.embedded.workers import Workers
+from trinity.infrastructure.filesystem.uploads import FORM_PATH
 from trinity.infrastructure.sqlite.store import SqliteStore
 from trinity.ports import Unavailable
 from trinity.topology import Function
 
 if TYPE_CHECKING:
+    from trinity.embedded.forms import Forms
     from trinity.embedded.graphql.api import Api, Call
     from trinity.embedded.realtime import Realtime
 
@@ -36,10 +38,12 @@ class App:
         events: makes the event of a request.
         handlers: the functions by name.
         files: the web page.
+        media: pictures.
         store: where the functions write.
         log: where they log.
         graphql: makes the GraphQL API; called when the first such request comes.
         realtime: makes the endpoint of subscriptions; called when somebody connects first.
+        forms: makes the end that takes files; called when the first one comes.
     """
 
     def __init__(
@@ -48,10 +52,12 @@ class App:
         events: Events,
         handlers: dict[str, Handler],
         files: StaticFiles,
+        media: MediaFiles,
         store: SqliteStore,
         log: Log,
         graphql: "Callable[[Call], Api]",
         realtime: "Callable[[Call, Api], Realtime]",
+        forms: "Callable[[], Forms]",
     ) -> None:
         self._log = log
         self._make_graphql = graphql
@@ -63,6 +69,9 @@ class App:
         self._events = events
         self._handlers = handlers
         self._files = files
+        self._media = media
+        self._make_forms = forms
+        self._forms: Forms | None = None
         self._workers: Workers | None = None
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
@@ -72,6 +81,8 @@ class App:
             return
         try:
             response = await self._answer(scope, receive)
+        except ConnectionResetError:
+            return  # in the middle of a file: there is nobody to answer
         except Exception as error:  # noqa: BLE001  (the outermost edge: a fault of the host itself)
             self._log.exception("the host failed", error)
             response = self._refuse(errors.InternalError())
@@ -93,13 +104,15 @@ class App:
         raw_path: str = scope.get("raw_path", b"").decode("latin-1") or scope["path"]
         if raw_path == "/graphql":
             return await self._api().answer(scope, await _read(receive))
+        if raw_path == FORM_PATH and scope["method"] == "POST":
+            return await self._take(scope, receive)
         # Whoever asks for the head of something gets that of the GET (RFC 9110, 9.3.2).
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
         found = self._router.find(method, raw_path)
         if isinstance(found, Match):
             return await self._invoke(scope, found, receive)
         if found is None:
-            return self._file(scope)
+            return await self._file(scope)
         response = self._refuse(errors.MethodNotAllowed())
         response["headers"]["allow"] = ", ".join(sorted(found))
         return response
@@ -139,17 +152,26 @@ class App:
             self._graphql = self._make_graphql(self._call)
         return self._graphql
 
-    def _file(self, scope: dict[str, Any]) -> Response:
-        file = self._files.find(scope["path"])
+    async def _take(self, scope: dict[str, Any], receive: Receive) -> Response:
+        if self._forms is None:
+            self._forms = self._make_forms()
+        headers = _headers(scope)
+        base_url = f"{scope['scheme']}://{headers.get('host', 'localhost')}"
+        return await self._forms.answer(headers, receive, base_url, self._events.request_id())
+
+    async def _file(self, scope: dict[str, Any]) -> Response:
+        path = scope["path"]
+        if path.startswith(MediaFiles.PREFIX):
+            file = await asyncio.to_thread(self._media.find, path)
+        else:
+            file = self._files.find(path)
         if file is None:
             return self._refuse(errors.NotFound())
         if scope["method"] not in ("GET", "HEAD"):
             response = self._refuse(errors.MethodNotAllowed())
             response["headers"]["allow"] = "GET, HEAD"
             return response
-        headers = {
-            name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
-        }
+        headers = _headers(scope)
         sent = {**file.headers, "x-request-id": self._events.request_id()}
         if requests.has_tag({"headers": headers}, file.headers["etag"]):
             return {"statusCode": 304, "headers": sent}
@@ -164,6 +186,10 @@ class App:
             fields = {"operation": operation, "correlation_id": request_id, "status": status}
             self._log("info", error.code, **fields)
         return response
+
+
+def _headers(scope: dict[str, Any]) -> dict[str, str]:
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
 
 
 async def _read(receive: Receive) -> bytes | None:

@@ -1,8 +1,8 @@
 """Taking a copy of everything that lasts while the server runs, and bringing it back.
 
-A backup is a tar file: the database as it was at one moment, then the decks, the archive of events
-and the keys. Decks are stored before the rooms that use them and never change, so every room of the
-copy has its deck.
+A backup is a tar file: the database as it was at one moment, then the decks, the pictures, the
+files that wait to be processed, the archive of events and the keys. Decks and pictures are stored
+before the items that name them and never change, so every room of the copy has its deck.
 """
 
 import os
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 DATABASE = "trinity.sqlite"
-_FOLDERS = ("blobs", "archive", "keys")
+_FOLDERS = ("blobs", "media", "uploads", "archive", "keys")
 _OURS = [(name,) for name in (DATABASE, *_FOLDERS)]
 
 

@@ -22,12 +22,13 @@ from trinity.embedded.gateway import Events, Router
 from trinity.embedded.pumps import Housekeeper, StreamPump
 from trinity.embedded.queues import QueuePump
 from trinity.embedded.schedules import SchedulePump
-from trinity.embedded.static import StaticFiles
+from trinity.embedded.static import MediaFiles, StaticFiles
 from trinity.embedded.websockets import WebSockets
 from trinity.openapi import load
 from trinity.topology import FUNCTIONS
 
 if TYPE_CHECKING:
+    from trinity.embedded.forms import Forms
     from trinity.embedded.graphql.api import Api, Call
     from trinity.embedded.realtime import Realtime
 
@@ -126,7 +127,23 @@ def serve(services: Services, announce: Callable[[str, int], None]) -> None:
         services.broadcast.listen(endpoint)
         return endpoint
 
-    app = App(Router(FUNCTIONS), events, handlers, StaticFiles(), store, log, graphql, realtime)
+    def forms() -> "Forms":
+        from trinity.embedded.forms import Forms
+
+        return Forms(services.store_uploads, services.store_queues, services.clock, log)
+
+    app = App(
+        Router(FUNCTIONS),
+        events,
+        handlers,
+        StaticFiles(),
+        MediaFiles(services.media),
+        store,
+        log,
+        graphql,
+        realtime,
+        forms,
+    )
     services.store_queues.release()  # the data is ours alone: whoever held a message is no more
     pumps: list[StreamPump | QueuePump | SchedulePump | Housekeeper] = [
         StreamPump(store, function, stream, handlers[function.name], log)

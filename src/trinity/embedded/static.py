@@ -1,9 +1,13 @@
-"""The files of the web page, served from memory."""
+"""The files of the web page, served from memory, and those of pictures."""
 
 import hashlib
 import mimetypes
+import re
 from pathlib import Path
 from typing import NamedTuple
+
+from trinity.domain.ids import BlobId
+from trinity.ports import Blobs
 
 FOLDER = Path(__file__).parent / "static"
 
@@ -58,3 +62,38 @@ def _file(path: Path) -> File:
             "referrer-policy": "no-referrer",
         },
     )
+
+
+class MediaFiles:
+    """The files of pictures: WebP that we have made, and nothing else.
+
+    Whoever has the address of one may see it; nobody can guess it. What it leads to never changes.
+
+    Args:
+        blobs: that hold them.
+    """
+
+    PREFIX = "/media/"
+
+    def __init__(self, blobs: Blobs) -> None:
+        self._blobs = blobs
+
+    def find(self, path: str) -> File | None:
+        """Return the file that a path leads to, None if there is none."""
+        name = re.fullmatch(r"/media/([0-9a-f]{64})\.webp", path)
+        if name is None:
+            return None
+        try:
+            content = self._blobs.get(BlobId(name[1]))
+        except KeyError:
+            return None
+        return File(
+            content,
+            {
+                "content-type": "image/webp",
+                "etag": f'"{name[1]}"',
+                "cache-control": "public, max-age=31536000, immutable",
+                "content-security-policy": "default-src 'none'; sandbox",
+                "cross-origin-resource-policy": "cross-origin",
+            },
+        )

@@ -21,6 +21,9 @@
 | room of day  | `DAY#date`    | `ROOM#id`             |
 | who is gone  | `GONE`        | `room#user`           |
 | schedule     | `SCHEDULE#name`| `SCHEDULE`          |
+| upload       | `USER#id`     | `UPLOAD#id`           |
+| media file   | `MEDIA#blob`  | `MEDIA`               |
+| leftover     | `LEFTOVERS`   | `due#upload`          |
 | preferences  | `USER#id`     | `NOTICE#PREFERENCES`  |
 | browser      | `USER#id`     | `NOTICE#PUSH#id`      |
 | webhook      | `USER#id`     | `NOTICE#WEBHOOK#id`   |
@@ -36,7 +39,7 @@ An invitee is an address that has no account, as a keyed hash.
 
 from typing import Final
 
-from trinity.domain.ids import Millis, RoomId, TitleId, UserId
+from trinity.domain.ids import BlobId, Millis, RoomId, TitleId, UploadId, UserId
 from trinity.ports import Key
 
 PROFILE: Final = "PROFILE"
@@ -54,6 +57,8 @@ SESSION: Final = "SESSION#"
 MY_ROOM: Final = "ROOM#"
 TALLY: Final = "TALLY#"
 TASTE: Final = "TASTE#"
+UPLOAD: Final = "UPLOAD#"
+LEFTOVERS: Final = "LEFTOVERS"
 GONE: Final = "GONE"
 
 
@@ -226,3 +231,18 @@ def invited(pk: str, sk: str) -> tuple[RoomId, UserId | None, str]:
 def muted(invitee: str) -> Key:
     """Return the key of what keeps mails from an address that has no account."""
     return Key(f"MUTED#{invitee}", "MUTED")
+
+
+def upload(user: UserId, upload: UploadId) -> Key:
+    """Return the key of a file that a user sends."""
+    return Key(user_pk(user), UPLOAD + upload)
+
+
+def media(blob: BlobId) -> Key:
+    """Return the key of what is known of a file of a picture."""
+    return Key(f"MEDIA#{blob}", "MEDIA")
+
+
+def leftover(due: Millis, upload: UploadId) -> Key:
+    """Return the key of something to be looked at later; the keys sort by the time."""
+    return Key(LEFTOVERS, f"{due:015}#{upload}")

@@ -1,9 +1,10 @@
 """What rooms know of a user, kept in step with the account.
 
-Rooms show the name of each member, and accounts come and go; the two lie in different partitions.
-The order is the one of votes and rooms: write mine, then read theirs. Whoever changes the account
-then looks through its rooms; whoever joins a room then looks at the account once more. Should a
-process die between the two, `streams/publish` finds the change of the account and does the rest.
+Rooms show name and picture of each member, and accounts come and go; the two lie in different
+partitions. The order is the one of votes and rooms: write mine, then read theirs. Whoever changes
+the account then looks through its rooms; whoever joins a room then looks at the account once more.
+Should a process die between the two, `streams/publish` finds the change of the account and does the
+rest.
 """
 
 from contextlib import suppress
@@ -16,13 +17,13 @@ from trinity.store import ballots, keys, rooms, sessions, users
 
 
 def show_profile(table: Table, cache: Cache, user: UserId) -> None:
-    """Let every room of a user show the name of the profile."""
+    """Let every room of a user show name and picture of the profile."""
     for pointer in rooms.of_user(table, user)[0]:
         show_profile_in(table, cache, pointer.room_id, user)
 
 
 def show_profile_in(table: Table, cache: Cache, room_id: RoomId, user: UserId) -> bool:
-    """Let a room show the name of the profile; tell whether there is such an account.
+    """Let a room show name and picture of the profile; tell whether there is such an account.
 
     The profile is read again after each write of the room, so of two that rename at once the one
     that is late does not leave the older name.
@@ -30,9 +31,9 @@ def show_profile_in(table: Table, cache: Cache, room_id: RoomId, user: UserId) -
     while (profile := users.find(table, user)) is not None:
         room = rooms.find(table, room_id, consistent=True)
         member = room.members.get(user) if room is not None else None
-        if member is None or (member.name, member.avatar_url) == (profile.name, profile.avatar_url):
+        shown = {"name": profile.name, "avatar": profile.shown_avatar}
+        if member is None or (member.name, member.avatar) == (profile.name, profile.shown_avatar):
             return True
-        shown = {"name": profile.name, "avatarUrl": profile.avatar_url}
         rooms.show_member(table, cache, room_id, user, shown)
     return False
 

@@ -5,12 +5,13 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from trinity.domain import errors
-from trinity.domain.ids import UserId
+from trinity.domain.ids import Millis, UserId
 from trinity.domain.users import User
 from trinity.ports import (
     Absent,
     AllOf,
     Condition,
+    ConditionFailed,
     Equals,
     Exists,
     Item,
@@ -138,6 +139,19 @@ def update(
         if "email" in changes and cancelled.reasons[1] is not None:
             raise errors.EmailTaken from None
         raise errors.Conflict from None
+
+
+def remove_avatar(table: Table, user: UserId, now: Millis) -> None:
+    """Take the picture of a user away, and every one that was chosen before and is not there yet.
+
+    Raises:
+        Unauthenticated: there is no such user.
+    """
+    update = Update(set={"avatarAt": now}, remove=["avatar"])
+    try:
+        table.update(keys.profile(user), update, when=Exists("PK"))
+    except ConditionFailed:
+        raise errors.Unauthenticated from None
 
 
 def delete(table: Table, user: User) -> None:

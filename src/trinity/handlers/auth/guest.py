@@ -44,7 +44,15 @@ def guest(
     now = clock.now()
     user = User(id=UserId(ids.new()), name=clean_name(request.name), created_at=now)
     users.create_guest(table, user)
-    return sign_in.session(user, now, table=table, keys=keys, ids=ids, issuer=settings.issuer)
+    return sign_in.session(
+        user,
+        now,
+        table=table,
+        keys=keys,
+        ids=ids,
+        issuer=settings.issuer,
+        base_url=origin.base_url,
+    )
 
 
 handler = operation(guest, status=201)

@@ -50,7 +50,13 @@ def login(
     if not passwords.matches(request.password, stored) or user is None:
         raise errors.InvalidCredentials
     return sign_in.session(
-        user, clock.now(), table=table, keys=keys, ids=ids, issuer=settings.issuer
+        user,
+        clock.now(),
+        table=table,
+        keys=keys,
+        ids=ids,
+        issuer=settings.issuer,
+        base_url=origin.base_url,
     )
 
 

@@ -6,7 +6,7 @@ from msgspec import Meta
 
 from trinity.bootstrap import operation
 from trinity.common import sign_in
-from trinity.common.requests import Request
+from trinity.common.requests import Origin, Request
 from trinity.common.settings import Settings
 from trinity.common.shapes import SessionShape
 from trinity.domain import errors
@@ -22,6 +22,7 @@ class Refresh(Request, frozen=True, kw_only=True):
 
 def refresh(
     request: Refresh,
+    origin: Origin,
     *,
     table: Table,
     keys: SigningKeys,
@@ -48,6 +49,7 @@ def refresh(
         keys=keys,
         ids=ids,
         issuer=settings.issuer,
+        base_url=origin.base_url,
         refresh_token=session.token,
     )
 

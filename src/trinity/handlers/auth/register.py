@@ -66,11 +66,20 @@ def register(
         created_at=guest.created_at if guest else now,
         email=email,
         password_hash=passwords.digest(request.password),
+        avatar=guest.avatar if guest else None,
     )
     users.register(table, user, was_guest=guest is not None)
     if guest is not None:
         memberships.show_profile(table, cache, user.id)
-    return sign_in.session(user, now, table=table, keys=keys, ids=ids, issuer=settings.issuer)
+    return sign_in.session(
+        user,
+        now,
+        table=table,
+        keys=keys,
+        ids=ids,
+        issuer=settings.issuer,
+        base_url=origin.base_url,
+    )
 
 
 handler = operation(register, status=201)

@@ -1,6 +1,5 @@
 """Open a room."""
 
-import hashlib
 from typing import Annotated, Literal
 
 import msgspec
@@ -12,8 +11,9 @@ from trinity.common.requests import Caller, Origin, Request
 from trinity.common.shapes import RoomShape
 from trinity.domain import errors
 from trinity.domain.consensus import Rule, Unanimous, require_reachable
-from trinity.domain.ids import BlobId, Millis, RoomId, TitleId
-from trinity.domain.names import ROOM_NAME_LENGTH, clean_name, clean_text
+from trinity.domain.ids import BlobId, Millis, RoomId, TitleId, UploadId, UserId
+from trinity.domain.names import ROOM_NAME_LENGTH, clean_name
+from trinity.domain.own_titles import own_title
 from trinity.domain.rooms import (
     Member,
     Room,
@@ -32,7 +32,7 @@ from trinity.ports import (
     Table,
     TransactionCancelled,
 )
-from trinity.store import decks, rooms, users
+from trinity.store import decks, rooms, uploads, users
 from trinity.store.once import Once
 
 LARGEST_DECK = 500
@@ -83,7 +83,20 @@ class FromList(
     items: Annotated[tuple[ListItem, ...], Meta(min_length=1, max_length=LARGEST_DECK)]
 
 
-DeckSpec = FromCatalogue | FromTitles | FromList
+class FromUpload(
+    msgspec.Struct, frozen=True, kw_only=True, rename="camel", tag_field="source", tag="upload"
+):
+    """A deck of the entries of a list that was uploaded.
+
+    Up to `size` of them. A list may have ten times as many entries as a deck: a longer one is a
+    pool from which each room draws its own, by chance, and keeps their order.
+    """
+
+    upload_id: Annotated[str, Meta(min_length=1, max_length=100)]
+    size: Annotated[int, Meta(ge=1, le=LARGEST_DECK)] = LARGEST_DECK
+
+
+DeckSpec = FromCatalogue | FromTitles | FromList | FromUpload
 
 
 class CreateRoom(Request, frozen=True, kw_only=True):
@@ -115,8 +128,9 @@ def create_room(
     answer, for a day: the answer is stored in the transaction that stores the room.
 
     Raises:
-        InvalidRequest: a name cannot be, a chosen title does not exist, or the rule asks for more
-            people than the room can hold.
+        InvalidRequest: a name cannot be, a chosen title does not exist, the upload is not a list of
+            the caller's that was accepted, or the rule asks for more people than the room can hold.
+        UploadNotReady: the uploaded list is not ready yet.
         EmptyDeck: no title fits the wishes.
         IdempotencyMismatch: the key was used for another request.
         Unauthenticated: the account was removed meanwhile.
@@ -129,7 +143,10 @@ def create_room(
     if once is not None and (answer := once.answer(table, RoomShape, now)) is not None:
         return answer
     host = users.get(table, caller.user_id)
-    titles = _titles(request.deck, catalogue, ids)
+    if isinstance(request.deck, FromUpload):
+        titles = _drawn(table, blobs, request.deck, host.id, ids)
+    else:
+        titles = _titles(request.deck, catalogue, ids)
     room = _room(request, host, titles, decks.store(blobs, titles), ids, now)
     for _ in range(_CODE_ATTEMPTS):
         shape = RoomShape.of(room, [], {}, (), now=now, base_url=origin.base_url)
@@ -173,7 +190,7 @@ def _room(
         deck=deck,
         deck_size=len(titles),
         members={
-            host.id: Member(name=host.name, joined_at=now, active=True, avatar_url=host.avatar_url)
+            host.id: Member(name=host.name, joined_at=now, active=True, avatar=host.shown_avatar)
         },
         active_count=1,
         created_at=now,
@@ -181,7 +198,9 @@ def _room(
     )
 
 
-def _titles(spec: DeckSpec, catalogue: Catalogue, ids: Ids) -> tuple[Title, ...]:
+def _titles(
+    spec: FromCatalogue | FromTitles | FromList, catalogue: Catalogue, ids: Ids
+) -> tuple[Title, ...]:
     match spec:
         case FromCatalogue():
             where = TitleFilter(
@@ -211,24 +230,41 @@ def _titles(spec: DeckSpec, catalogue: Catalogue, ids: Ids) -> tuple[Title, ...]
         case FromList():
             by_id: dict[TitleId, Title] = {}
             for place, item in enumerate(spec.items):
-                title = _own_title(item, f"/deck/items/{place}/title")
+                title = own_title(
+                    item.title,
+                    subtitle=item.subtitle,
+                    description=item.description,
+                    image_url=item.image_url,
+                    pointer=f"/deck/items/{place}/title",
+                )
                 by_id.setdefault(title.id, title)
             titles = list(by_id.values())
     return tuple(titles)
 
 
-def _own_title(item: ListItem, pointer: str) -> Title:
-    name = clean_name(item.title, longest=200, pointer=pointer)
-    identity = f"{name}\n{item.subtitle or ''}".casefold().encode()
-    return Title(
-        id=TitleId(f"list:other:{hashlib.sha256(identity).hexdigest()[:16]}"),
-        title=name,
-        media_type="other",
-        genres=(),
-        subtitle=clean_text(item.subtitle or "") or None,
-        overview=clean_text(item.description or "") or None,
-        poster_url=item.image_url,
-    )
+def _drawn(
+    table: Table, blobs: Blobs, spec: FromUpload, host: UserId, ids: Ids
+) -> tuple[Title, ...]:
+    """Return the titles of a list that the host has uploaded."""
+    upload = uploads.find(table, host, UploadId(spec.upload_id))
+    if upload is None or upload.kind != "list":
+        raise _no_list("is not a list that you have uploaded within the last week")
+    if upload.state == "rejected":
+        raise _no_list("is a list that was rejected")
+    if upload.deck is None:
+        raise errors.UploadNotReady
+    titles = decks.load(blobs, upload.deck).titles
+    if len(titles) <= spec.size:
+        return titles
+    from random import Random  # rarely needed, and dear to import
+
+    places = Random(ids.seed()).sample(range(len(titles)), spec.size)  # noqa: S311  (no secret)
+    return tuple(titles[place] for place in sorted(places))
+
+
+def _no_list(message: str) -> errors.InvalidRequest:
+    pointer = "/deck/uploadId"
+    return errors.InvalidRequest(f"The field uploadId {message}.", errors=[(pointer, message)])
 
 
 handler = operation(create_room, status=201)

@@ -48,7 +48,7 @@ def join_room(
         raise errors.RoomNotFound
     now = clock.now()
     user = users.get(table, caller.user_id)
-    member = Member(name=user.name, joined_at=now, active=True, avatar_url=user.avatar_url)
+    member = Member(name=user.name, joined_at=now, active=True, avatar=user.shown_avatar)
     room = rooms.join(table, cache, rooms.id_of_code(table, code), user.id, member, now)
     # The room is written, now look at the account again: it may have been renamed or removed.
     if not memberships.show_profile_in(table, cache, room.id, user.id):

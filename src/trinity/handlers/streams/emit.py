@@ -28,6 +28,9 @@ from trinity.domain.domain_events import (
     RoomDeleted,
     RoomOpened,
     RoomReopened,
+    UploadReady,
+    UploadReceived,
+    UploadRejected,
     UserDeleted,
     UserRegistered,
     Vote,
@@ -36,7 +39,7 @@ from trinity.domain.domain_events import (
 from trinity.domain.ids import RoomId, UserId
 from trinity.domain.rooms import Room
 from trinity.ports import Bus
-from trinity.store import ballots, keys, matches, rooms
+from trinity.store import ballots, keys, matches, rooms, uploads
 from trinity.store.causes import Cause
 
 MOST_VOTES = 500
@@ -98,6 +101,8 @@ def _facts(change: Change) -> Iterator[Fact]:
         yield from _of_room(change)
     elif change.sk.startswith(keys.INVITE):
         yield from _of_invitation(change)
+    elif change.sk.startswith(keys.UPLOAD):
+        yield from _of_upload(change)
     elif change.old_image is None and change.new is not None:
         match = matches.from_item(change.new)
         yield MatchFound(
@@ -125,6 +130,22 @@ def _of_account(change: Change) -> Iterator[Fact]:
         yield UserDeleted(user_id=user)
     elif "email" in change.new_image and "email" not in (change.old_image or {}):
         yield UserRegistered(user_id=user, was_guest=change.old_image is not None)
+
+
+def _of_upload(change: Change) -> Iterator[Fact]:
+    if change.old is None or change.new is None:
+        return  # asked for, or forgotten
+    old, new = uploads.from_item(change.old), uploads.from_item(change.new)
+    if new.state == old.state:
+        return
+    user, upload, kind = new.user_id, new.id, new.kind
+    match new.state:
+        case "processing":
+            yield UploadReceived(user_id=user, upload_id=upload, kind=kind)
+        case "ready":
+            yield UploadReady(user_id=user, upload_id=upload, kind=kind, entries=new.entries)
+        case "rejected":
+            yield UploadRejected(user_id=user, upload_id=upload, kind=kind)
 
 
 def _of_room(change: Change) -> Iterator[Fact]:

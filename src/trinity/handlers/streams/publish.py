@@ -6,18 +6,21 @@ swipe, and a match never waits for it. Who comes and goes is gathered with the b
 
 It also finishes what a process that died had begun: an agreement that is complete, but not yet
 recorded, is recorded here, and rooms follow an account that was renamed or removed. What is written
-then bears the cause of the change that led to it.
+then bears the cause of the change that led to it. Pictures that a change has put out of sight are
+noted, to be removed later.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal
 
 import msgspec
 
 from trinity.bootstrap import consumer
-from trinity.common.shapes import EventShape, MatchShape, PresenceShape, rfc3339
+from trinity.common.shapes import EventShape, MatchShape, PresenceShape, media_path, rfc3339
 from trinity.common.streams import Change
 from trinity.domain.consensus import Easing, easing_due
-from trinity.domain.ids import Millis
+from trinity.domain.ids import Millis, UserId
+from trinity.domain.pictures import Picture
 from trinity.domain.rooms import Room
 from trinity.ports import Blobs, Cache, Clock, Path, Realtime, Table, Value
 from trinity.store import (
@@ -26,6 +29,7 @@ from trinity.store import (
     decks,
     events,
     keys,
+    leftovers,
     matches,
     memberships,
     presence,
@@ -51,6 +55,9 @@ def publish(
     for change in changes:
         if change.sk == keys.PROFILE:
             _follow(causes.caused_by(table, change.cause), cache, blobs, change, clock)
+            _note_unseen(table, change, "avatar")
+        elif change.sk == keys.ROOM:
+            _note_unseen(table, change, "cover")
     for pk, ours in _by_room(changes).items():
         room = rooms.find(table, keys.room_id(pk), consistent=True)
         if room is None:
@@ -98,6 +105,22 @@ def _follow(table: Table, cache: Cache, blobs: Blobs, change: Change, clock: Clo
         memberships.show_profile(table, cache, user)
 
 
+def _note_unseen(table: Table, change: Change, kind: Literal["avatar", "cover"]) -> None:
+    """Note the picture that a change has put out of sight, if it has."""
+    before = (change.old_image or {}).get(kind)
+    if before is None or before == (change.new_image or {}).get(kind):
+        return
+    owner = change.old or {}
+    if owner[kind] is None:
+        return
+    if kind == "avatar":
+        user, room = keys.user_id(change.pk), None
+    else:
+        user, room = UserId(owner["hostId"]), keys.room_id(change.pk)
+    picture = msgspec.convert(owner[kind], Picture)
+    leftovers.note(table, leftovers.of_picture(picture, kind, user, room, change.at))
+
+
 # ---------------------------------------------------------------------------- rooms and matches
 
 
@@ -139,13 +162,15 @@ def _drafts(change: Change) -> Iterator[Draft]:
     yield from _member_drafts(old, new, change.at)
     if old is None:
         return
-    updates = {
+    updates: dict[str, Value] = {
         "name": new.name if new.name != old.name else None,
         "rule": msgspec.to_builtins(new.rule) if new.rule != old.rule else None,
         "eased": new.eased if new.eased != old.eased else None,
         "state": new.state if (new.state, new.expires_at) != (old.state, old.expires_at) else None,
     }
     data = {name: value for name, value in updates.items() if value is not None}
+    if new.cover != old.cover:
+        data["coverUrl"] = media_path(new.cover.large) if new.cover is not None else None
     if data.get("state") == "closed":
         yield Draft(type="roomClosed", at=change.at, actor_id=old.host_id, data=data)
     elif data:
@@ -161,6 +186,8 @@ def _member_drafts(old: Room | None, new: Room, at: Millis) -> Iterator[Draft]:
             "name": member.name,
             "role": "host" if user == new.host_id else "member",
         }
+        if member.avatar is not None:
+            data["avatarUrl"] = media_path(member.avatar)
         if member.active and (was is None or not was.active):
             yield Draft(type="memberJoined", at=member.joined_at, actor_id=user, data=data)
         elif was is not None and was.active and not member.active:
@@ -169,7 +196,7 @@ def _member_drafts(old: Room | None, new: Room, at: Millis) -> Iterator[Draft]:
             yield Draft(type="memberLeft", at=at, actor_id=actor, data=left)
         elif was is not None and member.active:
             became_host = old is not None and user == new.host_id != old.host_id
-            if member.name != was.name or member.avatar_url != was.avatar_url or became_host:
+            if member.name != was.name or member.avatar != was.avatar or became_host:
                 yield Draft(type="memberUpdated", at=at, actor_id=user, data=data)
 
 

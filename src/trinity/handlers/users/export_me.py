@@ -5,15 +5,15 @@ from typing import Any
 import msgspec
 
 from trinity.bootstrap import operation
-from trinity.common.requests import Caller
-from trinity.common.shapes import MyData, MyRoom, UserShape, rfc3339
+from trinity.common.requests import Caller, Origin
+from trinity.common.shapes import MyData, MyRoom, MyUpload, UserShape, rfc3339
 from trinity.domain.ids import Millis, UserId
 from trinity.domain.rooms import Room
 from trinity.ports import Table
-from trinity.store import ballots, keys, matches, notices, reports, rooms, users
+from trinity.store import ballots, keys, matches, notices, reports, rooms, uploads, users
 
 
-def export_me(caller: Caller, *, table: Table) -> MyData:
+def export_me(caller: Caller, origin: Origin, *, table: Table) -> MyData:
     """Return everything that is kept about the caller, but for secrets, as one document.
 
     It is bounded by what is kept: rooms of the last sixty days and what belongs to them.
@@ -26,7 +26,7 @@ def export_me(caller: Caller, *, table: Table) -> MyData:
     pointers = rooms.of_user(table, me)[0]
     reach = notices.reach(table, me)
     return MyData(
-        user=UserShape.of(user),
+        user=UserShape.of(user, origin.base_url),
         sessions_until=[
             rfc3339(Millis(item["expires"] * 1000))
             for item in table.query(keys.user_pk(me), prefix=keys.SESSION).items
@@ -41,6 +41,16 @@ def export_me(caller: Caller, *, table: Table) -> MyData:
         invited_to=[
             item["SK"].removeprefix(keys.INVITE)
             for item in table.query(keys.user_pk(me), prefix=keys.INVITE).items
+        ],
+        uploads=[
+            MyUpload(
+                upload_id=upload.id,
+                kind=upload.kind,
+                state=upload.state,
+                created_at=rfc3339(upload.created_at),
+                entries=upload.entries,
+            )
+            for upload in uploads.of_user(table, me)
         ],
         tastes=[_taste(taste) for taste in reports.tastes_of(table, me)],
     )

@@ -7,7 +7,7 @@ from msgspec import Meta
 from trinity.bootstrap import operation
 from trinity.common import passwords
 from trinity.common.rate_limits import RateLimits
-from trinity.common.requests import Caller, Request
+from trinity.common.requests import Caller, Origin, Request
 from trinity.common.shapes import UserShape
 from trinity.domain import errors
 from trinity.domain.names import clean_name
@@ -28,6 +28,7 @@ class UpdateMe(Request, frozen=True, kw_only=True):
 def update_me(
     request: UpdateMe,
     caller: Caller,
+    origin: Origin,
     *,
     table: Table,
     cache: Cache,
@@ -63,7 +64,7 @@ def update_me(
         sessions.end_all(table, user.id, but=caller.session)
     if "name" in changes:
         memberships.show_profile(table, cache, user.id)
-    return UserShape.of(users.get(table, caller.user_id))
+    return UserShape.of(users.get(table, caller.user_id), origin.base_url)
 
 
 def _require_password(user: User, password: str | None, limits: RateLimits) -> None:

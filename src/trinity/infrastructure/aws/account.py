@@ -17,6 +17,7 @@ class Account:
     Attributes:
         region: such as `eu-west-1`.
         endpoint: the one of all services, None for AWS's own.
+        credentials: whose requests they are.
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
@@ -24,7 +25,7 @@ class Account:
             raise RuntimeError("AWS_REGION is not set: the settings ask for services of AWS")
         self.region = environment["AWS_REGION"]
         self.endpoint = environment.get("AWS_ENDPOINT_URL") or None
-        self._credentials = CredentialSource(environment)
+        self.credentials = CredentialSource(environment)
 
     def client(
         self,
@@ -43,7 +44,7 @@ class Account:
         return Client(
             service,
             region=self.region,
-            credentials=self._credentials,
+            credentials=self.credentials,
             endpoint=endpoint or self.endpoint,
             limits=limits,
         )

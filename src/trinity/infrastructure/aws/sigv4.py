@@ -75,6 +75,16 @@ class Signer:
         )
         return signed
 
+    def sign_text(self, credentials: Credentials, text: str, *, date: str) -> str:
+        """Return the signature of a text as it is, such as the policy of a form.
+
+        Args:
+            credentials: whose signature it is.
+            text: to sign.
+            date: of the signature, `20261122`.
+        """
+        return _hmac(self._key(credentials.secret_key, date), text).hex()
+
     def _key(self, secret_key: str, date: str) -> bytes:
         derived = self._derived
         if derived is not None and derived[0] == (secret_key, date):

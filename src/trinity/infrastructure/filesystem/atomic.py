@@ -5,6 +5,42 @@ import tempfile
 from pathlib import Path
 
 
+class Writing:
+    """A file that is written piece by piece, and there when it is kept.
+
+    Args:
+        path: where; the folder must exist. One that is there is replaced.
+        mode: permissions, set before anything is written.
+    """
+
+    def __init__(self, path: Path, *, mode: int) -> None:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        self._path, self._temporary = path, Path(temporary)
+        self._file = os.fdopen(handle, "wb")
+        try:
+            os.fchmod(handle, mode)
+        except BaseException:
+            self.discard()
+            raise
+
+    def write(self, piece: bytes) -> None:
+        """Append a piece."""
+        self._file.write(piece)
+
+    def keep(self) -> None:
+        """Let the file be there, durably."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        self._temporary.replace(self._path)
+        sync_folder(self._path.parent)
+
+    def discard(self) -> None:
+        """Leave nothing behind."""
+        self._file.close()
+        self._temporary.unlink(missing_ok=True)
+
+
 def write(path: Path, content: bytes, *, mode: int) -> None:
     """Write a file durably, replacing one that is there.
 
@@ -13,18 +49,13 @@ def write(path: Path, content: bytes, *, mode: int) -> None:
         content: all of it.
         mode: permissions, set before anything is written.
     """
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    writing = Writing(path, mode=mode)
     try:
-        with os.fdopen(handle, "wb") as file:
-            os.fchmod(file.fileno(), mode)
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
+        writing.write(content)
+        writing.keep()
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        writing.discard()
         raise
-    sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:

@@ -75,7 +75,7 @@ class FileSecrets:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._cursor_key = _random(folder, "cursor.key")
+        self._cursor_key = secret_key(folder, "cursor")
 
     def cursor_key(self) -> bytes:
         """See `Secrets.cursor_key`."""
@@ -87,12 +87,17 @@ def push_seed(folder: Path) -> bytes:
 
     Browsers subscribe to that key: with another one all of them would have to do so anew.
     """
-    return _random(folder, "push.key")
+    return secret_key(folder, "push")
 
 
-def _random(folder: Path, name: str) -> bytes:
-    """Return 32 bytes of chance, the same each time."""
-    path = folder / name
+def secret_key(folder: Path, name: str) -> bytes:
+    """Return 32 bytes of chance that nobody outside knows, the same each time.
+
+    Args:
+        folder: where keys are; it is created, and so is the key.
+        name: of the key.
+    """
+    path = folder / f"{name}.key"
     with _locked(folder):
         if not path.exists():
             atomic.write(path, os.urandom(32), mode=0o600)

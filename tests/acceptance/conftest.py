@@ -15,7 +15,7 @@ from tests.server import Server, running
 _LINES_OF_LOG = 15
 _SERVER = pytest.StashKey[Server]()
 
-ON_AWS = ("accounts", "decks", "events", "matches", "results", "rooms", "votes")
+ON_AWS = ("accounts", "decks", "events", "matches", "reports", "results", "rooms", "votes")
 """Files whose tests are played on AWS, too. What the others try belongs to the embedded host: its
 gateway, its WebSockets, its command line."""
 

@@ -82,6 +82,7 @@ SCENARIOS = [
         given=[room("r1", ["ana"])],
         when=get(_REPORT),
         then=refused(401, "unauthenticated"),
+        one_process=True,
     ),
     Scenario(
         "who has never voted has an empty report",
@@ -94,6 +95,7 @@ SCENARIOS = [
         "my report is nobody else's",
         when=get("/api/me/report"),
         then=refused(401, "unauthenticated"),
+        one_process=True,
     ),
 ]
 

@@ -4,10 +4,10 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help run demo test check fix docs catalogue artefacts bench lock clean
+.PHONY: help run demo test check fix docs catalogue artefacts bench bench-cold lock clean
 
 help: ## say what there is
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
 
 # A stamp for each set of packages: installed again only when its lock file changes.
 $(VENV)/run.stamp: requirements/run.lock pyproject.toml
@@ -38,8 +38,12 @@ check: $(VENV)/dev.stamp ## format, lint, types, arrows, unit tests: seconds, ch
 	$(BIN)/python -m tools.write_docs --check
 	$(BIN)/pytest tests/unit
 
-test: check chromium node redis $(VENV)/cloud.stamp ## everything, with nothing skipped
+test: check chromium node redis valgrind $(VENV)/cloud.stamp ## everything, with nothing skipped
 	$(BIN)/pytest tests --ignore=tests/unit
+
+.PHONY: valgrind
+valgrind:
+	@command -v valgrind >/dev/null || (echo "Installing Valgrind, which counts instructions …" && apt-get -qq update && apt-get -qq install -y valgrind >/dev/null)
 
 .PHONY: chromium
 chromium:
@@ -77,6 +81,9 @@ bench: $(VENV)/dev.stamp ## measure, beside PocketBase
 	@(command -v wrk && command -v strace) >/dev/null || (apt-get -qq update && apt-get -qq install -y wrk strace >/dev/null)
 	$(BIN)/python -m pip install -q --require-hashes -r requirements/bench.lock
 	$(BIN)/python -m bench
+
+bench-cold: $(VENV)/dev.stamp ## measure functions at their start, beside boto3, Powertools and pydantic
+	@$(BIN)/python -m bench.cold
 
 lock: ## renew the lock files
 	@test -x $(VENV)/uv/bin/uv || (python3 -m venv $(VENV)/uv && $(VENV)/uv/bin/pip install -q uv)

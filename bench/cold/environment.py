@@ -14,7 +14,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -52,18 +52,29 @@ class Environment:
         runtime: the folder in which `awslambdaric` is installed.
         counted: count instructions. That is slow, and times mean nothing then.
         modules: write the names of the loaded modules there after each event.
+        snapshot: start it as SnapStart does, up to the snapshot; `restore` lets it go on.
+        options: of the interpreter.
     """
 
     def __init__(
-        self, program: Program, runtime: Path, *, counted: bool = False, modules: Path | None = None
+        self,
+        program: Program,
+        runtime: Path,
+        *,
+        counted: bool = False,
+        modules: Path | None = None,
+        snapshot: bool = False,
+        options: Sequence[str] = (),
     ) -> None:
+        self._kind = "snap-start" if snapshot else "on-demand"
         self._arrived: queue.Queue[tuple[str, bytes]] = queue.Queue()
         self._events: queue.Queue[bytes | None] = queue.Queue()
         self._server = _Server(self._arrived, self._events)
         self._output = tempfile.TemporaryFile()  # noqa: SIM115  (closed in `stop`)
         self._counts = tempfile.NamedTemporaryFile() if counted else None  # noqa: SIM115
         folders = ":".join(map(str, (*program.folders, runtime)))
-        command = [sys._base_executable, "-I", "-S", str(_LAUNCH), program.handler, folders]
+        command = [sys._base_executable, "-I", "-S", *options, str(_LAUNCH)]
+        command += [program.handler, folders]
         if modules is not None:
             command.append(str(modules))
         if self._counts is not None:
@@ -77,7 +88,7 @@ class Environment:
             stderr=subprocess.STDOUT,
         )
         try:
-            self._expect("next")
+            self._expect("restore" if snapshot else "next")
         except BaseException:
             self.stop()
             raise
@@ -100,6 +111,17 @@ class Environment:
         assert found is not None
         return int(found[1]) / 1024
 
+    def sockets(self) -> set[str]:
+        """Return what the process has open to others, by the names that the kernel has for it."""
+        folder = Path(f"/proc/{self._process.pid}/fd")
+        open_now = (str(descriptor.readlink()) for descriptor in folder.iterdir())
+        return {name for name in open_now if name.startswith("socket:")}
+
+    def output(self) -> str:
+        """Return what it has written so far."""
+        self._output.seek(0)
+        return self._output.read().decode(errors="replace")
+
     def invoke(self, event: Mapping[str, Any]) -> Any:
         """Hand over an event, and return the answer when the function is ready for another one.
 
@@ -110,6 +132,11 @@ class Environment:
         answer = self._expect("response")
         self._expect("next")
         return json.loads(answer)
+
+    def restore(self) -> None:
+        """Let it go on after the snapshot, until it is ready for an event."""
+        self._events.put(b"")
+        self._expect("next")
 
     def stop(self) -> int | None:
         """End the process; return how many instructions it took if they were counted."""
@@ -139,9 +166,7 @@ class Environment:
                 break
             except queue.Empty:
                 if self._process.poll() is not None or time.monotonic() > deadline:
-                    self._output.seek(0)
-                    told = self._output.read().decode(errors="replace")
-                    raise FunctionError(f"it ended, or hangs:\n{told}") from None
+                    raise FunctionError(f"it ended, or hangs:\n{self.output()}") from None
         if what != wanted:
             raise FunctionError(f"{what}: {body.decode()}")
         return body
@@ -158,7 +183,7 @@ class Environment:
             "AWS_LAMBDA_FUNCTION_NAME": program.name,
             "AWS_LAMBDA_FUNCTION_VERSION": "1",
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512",
-            "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+            "AWS_LAMBDA_INITIALIZATION_TYPE": self._kind,
             "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{program.name}",
             "LAMBDA_TASK_ROOT": str(program.folders[0]),
             "_HANDLER": program.handler,
@@ -185,11 +210,15 @@ class _Requests(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        """Hand over the next event when there is one."""
-        self.server.arrived.put(("next", b""))
+        """Hand over the next event when there is one; or the news of a restore."""
+        restoring = self.path.endswith("/restore/next")
+        self.server.arrived.put(("restore" if restoring else "next", b""))
         event = self.server.events.get()
         if event is None:  # the environment has ended
             self.close_connection = True
+            return
+        if restoring:
+            self._answer(200, b"", {})
             return
         self.server.invocations += 1
         number = self.server.invocations

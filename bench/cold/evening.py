@@ -10,13 +10,12 @@ import itertools
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import boto3
-from tests import ministack
 
+from deploy import ministack
 from trinity import bootstrap
 from trinity.bootstrap import Services
 from trinity.common.settings import from_environment
@@ -96,34 +95,42 @@ class Evening:
 
     Args:
         endpoint: of the local AWS.
-        folder: for the little that has no place on it.
 
     Attributes:
         environment: what functions have to know to take part.
     """
 
-    def __init__(self, endpoint: str, folder: Path) -> None:
+    def __init__(self, endpoint: str) -> None:
+        def client(service: str) -> Any:
+            return boto3.client(
+                service,
+                region_name=ministack.REGION,
+                endpoint_url=endpoint,
+                aws_access_key_id="test",
+                aws_secret_access_key="test",
+            )
+
         self.environment = {
             **ministack.environment(endpoint),
             "TRINITY_TABLE_NAME": "trinity",
             "TRINITY_BUCKET_NAME": "trinity-decks",
-            "TRINITY_DATA": str(folder / "data"),
+            "TRINITY_SIGNING_SECRET": "signing",
+            "TRINITY_CURSOR_SECRET": "cursor",
+            "TRINITY_QUEUE_PREFIX": "trinity-",
+            "TRINITY_BUS_NAME": "trinity",
             "TRINITY_PUBLIC_URL": "https://trinity.example",
             "TRINITY_RATE_LIMITS": "off",
         }
-        self._numbers = itertools.count()
-        self._services = Services(from_environment(self.environment), self.environment)
         create_table(Account(self.environment).client(DYNAMODB), "trinity")
-        boto3.client(
-            "s3",
-            region_name=ministack.REGION,
-            endpoint_url=endpoint,
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
-        ).create_bucket(
+        client("s3").create_bucket(
             Bucket="trinity-decks",
             CreateBucketConfiguration={"LocationConstraint": ministack.REGION},
         )
+        client("secretsmanager").create_secret(Name="signing")
+        client("secretsmanager").create_secret(Name="cursor", SecretString="nobody can guess it")
+        self._numbers = itertools.count()
+        self._services = Services(from_environment(self.environment), self.environment)
+        self._services.keys.renew()
         with self._taking_part():
             self.members = [self._guest(f"Guest {number}") for number in range(MEMBERS)]
             self.room = self._new_room()

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -126,6 +127,19 @@ class Services:
             return DynamoTable(self._account.client(DYNAMODB), self.settings.table_name)
 
         return self._once("table", build)
+
+    def restored(self) -> None:
+        """Make this process one of its own, after Lambda took it from a snapshot that others share.
+
+        Chance begins anew. Credentials are fetched and connections opened, so that the first
+        request does not wait for them.
+        """
+        if "random" in sys.modules:
+            sys.modules["random"].seed()
+        if "ssl" in sys.modules:  # OpenSSL draws in the process, from a state that was copied
+            sys.modules["ssl"].RAND_add(os.urandom(48), 48.0)
+        if "account" in self._built:
+            self._account.prepare()
 
     @property
     def _account(self) -> "Account":
@@ -514,6 +528,15 @@ class _Function:
             self.connect()
             gc.freeze()  # all this is here to stay: the collector need not look at it again
             gc.enable()  # see trinity/__init__.py
+        if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
+            # Lambda's runtime has it. Nothing was opened, fetched or drawn until here, so there is
+            # nothing to be put away before the snapshot:
+            # https://docs.aws.amazon.com/lambda/latest/dg/snapstart-runtime-hooks-python.html
+            from snapshot_restore_py import (  # type: ignore[import-not-found,unused-ignore]
+                register_after_restore,
+            )
+
+            register_after_restore(services().restored)
 
     def connect(self) -> None:
         """Take the ports from the services of this process; no connection is opened for that."""

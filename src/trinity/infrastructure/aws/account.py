@@ -1,10 +1,13 @@
 """Whose services are called, and where they are."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 
 from trinity.infrastructure.aws.client import Client, Service
 from trinity.infrastructure.aws.credentials import CredentialSource
 from trinity.infrastructure.aws.retry import Limits
+from trinity.infrastructure.system.stream import TransportError
+from trinity.ports import Unavailable
 
 
 class Account:
@@ -26,6 +29,7 @@ class Account:
         self.region = environment["AWS_REGION"]
         self.endpoint = environment.get("AWS_ENDPOINT_URL") or None
         self.credentials = CredentialSource(environment)
+        self._clients: list[Client] = []
 
     def client(
         self,
@@ -41,10 +45,23 @@ class Account:
             endpoint: its own URL, if it has one.
             limits: of each call.
         """
-        return Client(
+        client = Client(
             service,
             region=self.region,
             credentials=self.credentials,
             endpoint=endpoint or self.endpoint,
             limits=limits,
         )
+        self._clients.append(client)
+        return client
+
+    def prepare(self) -> None:
+        """Get credentials and open connections before somebody waits for them.
+
+        What cannot be had now is left to the first call, which will say what is wrong.
+        """
+        with suppress(Unavailable):
+            self.credentials.current()
+        for client in self._clients:
+            with suppress(TransportError):
+                client.prepare()

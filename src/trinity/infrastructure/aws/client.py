@@ -160,6 +160,14 @@ class Client:
         if self._endpoint.tls:
             tls_context()  # while the function starts, rather than while somebody waits
 
+    def prepare(self) -> None:
+        """Open a connection before somebody waits for it.
+
+        Raises:
+            TransportError: it could not be made in time; the next call will try again.
+        """
+        self._pool.prepare(seconds=self._limits.connect)
+
     def budget(self) -> Budget:
         """Return what one call may spend, to share it between several."""
         return Budget(self._limits, clock=self._clock, sleep=self._sleep)

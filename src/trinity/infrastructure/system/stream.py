@@ -241,6 +241,16 @@ class StreamPool(Generic[S]):
             connection.close()
         return self._connect(seconds)
 
+    def prepare(self, *, seconds: float) -> None:
+        """Open a connection for the next request.
+
+        Raises:
+            TransportError: it could not be made within so many seconds.
+        """
+        connection = self._connect(seconds)
+        connection.answered()  # as if it had been used: if it is cut meanwhile, that is no failure
+        self.give_back(connection)
+
     def give_back(self, connection: S) -> None:
         """Keep a connection for later if it can be used again, close it otherwise."""
         if connection.reusable and len(self._idle) < _IDLE_CONNECTIONS:

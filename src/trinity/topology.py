@@ -151,7 +151,7 @@ _FILES: tuple[tuple[Resource, Grant], ...] = (("uploads", "read"), ("uploads", "
 
 # fmt: off
 EVENTS = (
-    "UserRegistered", "UserDeleted", "RoomOpened", "MemberJoined", "MemberLeft", "MemberInvited", "VoteCast",
+    "UserRegistered", "PasswordForgotten", "UserDeleted", "RoomOpened", "MemberJoined", "MemberLeft", "MemberInvited", "VoteCast",
     "MatchFound", "RoomDecided", "RoomClosed", "RoomReopened", "RoomDeleted", "UploadReceived", "UploadReady", "UploadRejected",
 )
 """All types of domain events."""
@@ -162,7 +162,7 @@ FUNCTIONS: tuple[Function, ...] = (
     Function("guest", "auth.guest", "POST /api/auth/guest", "none", _WRITE + _LIMITS + _SIGN, blocking=True),
     Function("refresh", "auth.refresh", "POST /api/auth/refresh", "none", _WRITE + _SIGN, blocking=True),
     Function("logout", "auth.logout", "POST /api/auth/logout", "none", _WRITE),
-    Function("forgot_password", "auth.forgot_password", "POST /api/auth/password/forgot", "none", (*_WRITE, *_LIMITS, ("mailer", "send")), blocking=True),
+    Function("forgot_password", "auth.forgot_password", "POST /api/auth/password/forgot", "none", _WRITE + _LIMITS),
     Function("reset_password", "auth.reset_password", "POST /api/auth/password/reset", "none", _WRITE + _LIMITS, blocking=True, concurrency=20),
     Function("get_me", "users.get_me", "GET /api/me", "user", _READ, fields=("Query.me",)),
     Function("update_me", "users.update_me", "PATCH /api/me", "user", _WRITE + _LIMITS, blocking=True),
@@ -215,12 +215,12 @@ FUNCTIONS: tuple[Function, ...] = (
     # One stream for all: DynamoDB serves few readers of a shard, two at best.
     # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Streams.html
     Function("emit", "streams.emit", grants=(("bus", "publish"),), timeout_s=30, streams=(
-        Stream("events", ("ROOM", "MATCH#", "BALLOT#", "PROFILE", "INVITE#", "UPLOAD#"), batch=1000, window_s=1.0),
+        Stream("events", ("ROOM", "MATCH#", "BALLOT#", "PROFILE", "INVITE#", "FORGOTTEN#", "UPLOAD#"), batch=1000, window_s=1.0),
     )),
     Function("analyse", "queues.analyse", grants=(*_WRITE, *_DECK), timeout_s=60, queue=Queue("analyse", events=("RoomOpened", "MemberJoined", "VoteCast", "MatchFound"), batch=200, window_s=5.0, visibility_s=360, receives=10)),
     Function("archive_events", "queues.archive", grants=(("archive", "write"),), timeout_s=60, queue=Queue("archive", events=EVENTS, batch=1000, window_s=60.0, visibility_s=360)),
     Function("tidy_archive", "schedules.tidy_archive", grants=(*_WRITE, ("archive", "read"), ("archive", "write")), memory_mb=1769, timeout_s=120, schedules=(Schedule("tidy-archive", every_s=24 * 3600, offset_s=2 * 3600),)),
-    Function("notify", "queues.notify", grants=(*_WRITE, ("topic", "publish")), timeout_s=30, queue=Queue("notify", events=("MatchFound", "MemberInvited"), visibility_s=180)),
+    Function("notify", "queues.notify", grants=(*_WRITE, ("topic", "publish")), timeout_s=30, queue=Queue("notify", events=("MatchFound", "MemberInvited", "PasswordForgotten"), visibility_s=180)),
     Function("deliver_email", "queues.deliver_email", grants=(*_WRITE, *_CURSOR, ("mailer", "send")), timeout_s=50, blocking=True, queue=Queue("deliver-email", channel="email", workers=4, batch=1, visibility_s=300, receives=10)),
     Function("deliver_push", "queues.deliver_push", grants=(*_WRITE, ("push_keys", "read"), ("internet", "send")), timeout_s=50, blocking=True, queue=Queue("deliver-push", channel="push", workers=4, batch=1, visibility_s=300, receives=10)),
     Function("deliver_webhook", "queues.deliver_webhook", grants=(*_WRITE, ("internet", "send")), timeout_s=50, blocking=True, queue=Queue("deliver-webhook", channel="webhook", workers=4, batch=1, visibility_s=300, receives=10)),

@@ -273,6 +273,8 @@ WORD = st.text(st.sampled_from("ab1.-_+!#$%&'*/=?^`{|}~[]üé日"), min_size=1, 
     max_examples=400, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @example(local="b", host="[", top="x1")
+@example(local="=?utf-8?q?x?=b", host="example", top="org")
+@example(local="=?utf-8?q?x?=", host="example", top="org")
 @given(local=WORD, host=WORD, top=WORD)
 def test_whoever_could_register_an_address_can_be_sent_mail_and_nobody_else_gets_it(
     local: str, host: str, top: str, tmp_path: Path

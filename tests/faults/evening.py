@@ -12,6 +12,7 @@ from trinity.common.requests import Origin
 from trinity.domain.consensus import Share
 from trinity.domain.domain_events import DomainEvent
 from trinity.domain.ids import MINUTE, RoomId, UserId
+from trinity.handlers.auth.forgot_password import ForgotPassword, forgot_password
 from trinity.handlers.auth.register import Register, register
 from trinity.handlers.rooms.delete import DeleteRoom, delete_room
 from trinity.handlers.rooms.invite import Invite, invite
@@ -59,6 +60,7 @@ def spend(world: World) -> Evening:
     world.join(friends.users[3], friends.code)
     swipe(world, friends, chance, 200)
     world.update(friends.users[0], friends.room, state="open", name="Once more")
+    world.call(forgot_password, ForgotPassword(email="ana@x.example"))
     invited = Invite(room_id=friends.room, email="cleo@x.example")
     world.call(invite, invited, friends.users[0])
     for content in (b"picture of the house", b"no picture"):

@@ -23,6 +23,8 @@ from trinity.domain.notices import (
 )
 from trinity.domain.rooms import OPEN_FOR
 from trinity.domain.users import REFRESH_TOKEN_FOR, User
+from trinity.handlers.auth.forgot_password import ForgotPassword, forgot_password
+from trinity.handlers.auth.reset_password import ResetPassword, reset_password
 from trinity.handlers.notifications.add_push_subscription import (
     AddPushSubscription,
     PushKeys,
@@ -626,6 +628,71 @@ def test_an_account_that_is_gone_can_be_unsubscribed(house: House) -> None:
     house.tell(house.match())
     house.world.call(delete_me, None, house.ana)
     house.world.call(unsubscribe, Unsubscribe(token=token_of(house)))
+    assert house.items(house.ana) == []
+
+
+# --------------------------------------------------------------------------- forgotten passwords
+
+
+def forget(house: House, address: str = "ana@example.org") -> list[Notice]:
+    """Let somebody ask for a mail; return the notices that come of it."""
+    since = house.world.store.last_seq
+    house.world.call(forgot_password, ForgotPassword(email=address))
+    now = house.world.clock.now()  # changes are timed by the store's own clock
+    return house.notify(
+        *(
+            msgspec.structs.replace(event, occurred=now)
+            for event in house.world.events(since)
+            if event.type == "PasswordForgotten"
+        )
+    )
+
+
+def reset(house: House, token: str, password: str = "a new password") -> None:
+    house.world.call(reset_password, ResetPassword(token=token, password=password))
+
+
+def test_the_token_of_a_mail_is_made_when_it_is_sent_and_no_queue_holds_it(house: House) -> None:
+    [notice] = forget(house)
+    keys_written = [change.pk for change in house.world.store.changes_after(0, 10_000)]
+    assert not any(pk.startswith("RESET#") for pk in keys_written)
+    house.deliver(notice, notice)
+    [mail] = house.world.email.told
+    assert mail.to == "ana@example.org"
+    assert mail.content.unsubscribe_url == ""
+    token = mail.content.link.removeprefix("https://trinity.example/#reset=")
+    assert token not in msgspec.json.encode(notice).decode()
+    reset(house, token)
+
+
+def test_of_an_address_without_an_account_nothing_is_told(house: House) -> None:
+    assert forget(house, "nobody@example.org") == []
+    assert forget(house, "no address") == []
+
+
+def test_each_wish_for_a_mail_is_one_mail(house: House) -> None:
+    house.deliver(*forget(house), *forget(house))
+    assert len(house.world.email.told) == 2
+
+
+def test_no_preference_keeps_somebody_from_his_password(house: House) -> None:
+    house.prefer(house.ana, invited={"email": False})
+    house.deliver(*forget(house))
+    assert len(house.world.email.told) == 1
+
+
+def test_a_mail_that_nobody_waits_for_any_more_is_not_sent(house: House) -> None:
+    [notice] = forget(house)
+    house.world.clock.advance(HOUR + MINUTE)
+    house.deliver(notice)
+    assert house.world.email.told == []
+
+
+def test_an_account_that_was_removed_gets_no_mail_to_reset_it(house: House) -> None:
+    [notice] = forget(house)
+    house.world.call(delete_me, None, house.ana)
+    house.deliver(notice)
+    assert house.world.email.told == []
     assert house.items(house.ana) == []
 
 

@@ -10,7 +10,7 @@ from trinity.common import sealed
 from trinity.common.requests import Reply
 from trinity.domain import errors
 from trinity.domain.ids import UserId
-from trinity.domain.notices import Kind, Notice
+from trinity.domain.notices import Kind
 
 
 class Unsubscription(msgspec.Struct, frozen=True, array_like=True):
@@ -35,11 +35,11 @@ _HEADERS = {
 }
 
 
-def url(key: bytes, issuer: str, notice: Notice) -> str:
-    """Return the link for the mail of a notice."""
-    stopped = Unsubscription(notice.kind, notice.user_id, notice.invitee)
+def url(key: bytes, home: str, kind: Kind, user_id: UserId | None, invitee: str) -> str:
+    """Return the link for a mail to a user, or else to somebody without an account."""
+    stopped = Unsubscription(kind, user_id, invitee)
     token = sealed.seal(key, "unsubscribe", msgspec.json.encode(stopped))
-    return f"{issuer}/api/unsubscribe/{token}"
+    return f"{home}/api/unsubscribe/{token}"
 
 
 def read(key: bytes, token: str) -> Unsubscription:

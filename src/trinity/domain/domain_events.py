@@ -36,6 +36,12 @@ class UserRegistered(Fact, frozen=True, kw_only=True):
     was_guest: bool
 
 
+class PasswordForgotten(Fact, frozen=True, kw_only=True):
+    """Somebody, not necessarily the user, asked for a mail to set a new password."""
+
+    user_id: UserId
+
+
 class UserDeleted(Fact, frozen=True, kw_only=True):
     """An account was removed, by its owner."""
 

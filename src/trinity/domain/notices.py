@@ -9,10 +9,14 @@ from trinity.domain.consensus import RuleKind
 from trinity.domain.ids import HOUR, Millis, RoomId, TitleId, UserId
 
 Kind = Literal["matchFound", "invited"]
-"""What a notice is about."""
+"""What people may want to hear of, or not."""
+About = Kind | Literal["passwordReset"]
+"""What a notice is about; a password that was forgotten is no matter of taste."""
 Channel = Literal["email", "push", "webhook"]
 
 SECRET_PREFIX = "whsec_"  # noqa: S105  (what secrets of webhooks begin with)
+RESET_WITHIN = Millis(HOUR)
+"""A mail to set a new password that is later than this is none that anybody waits for."""
 MAIL_EVERY = Millis(HOUR)
 """Of a room's matches nobody gets more than one mail in this time."""
 WEBHOOK_FAILURES = 30
@@ -96,6 +100,7 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rena
 
     Attributes:
         event_id: of the domain event that it comes from.
+        room_id: "" where it is about a password.
         user_id: whom to tell; None for somebody without an account, who was invited by mail.
         invitee: who that is: the key of the invitation; "" for everybody else.
         endpoint: id of a browser or a webhook; "" for e-mail.
@@ -106,10 +111,10 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rena
     """
 
     event_id: str
-    kind: Kind
+    kind: About
     channel: Channel
-    room_id: RoomId
     at: Millis
+    room_id: RoomId = RoomId("")
     user_id: UserId | None = None
     invitee: str = ""
     endpoint: str = ""
@@ -142,11 +147,11 @@ class Content(msgspec.Struct, frozen=True, kw_only=True):
         link: the address that it leads to.
         action: what following the link does, in a few words.
         data: the same for programs.
-        unsubscribe_url: see `ports.Mail`.
+        unsubscribe_url: see `ports.Mail`; "" where nobody can do without.
     """
 
     id: str
-    kind: Kind
+    kind: About
     at: Millis
     title: str
     text: str
@@ -191,4 +196,24 @@ def content(
         action=action,
         data=data,
         unsubscribe_url=unsubscribe_url,
+    )
+
+
+def reset_content(notice: Notice, name: str, link: str) -> Content:
+    """Return what a mail says that lets somebody set a new password.
+
+    Args:
+        notice: what it is about.
+        name: of the user.
+        link: where the password can be set; it holds a secret.
+    """
+    return Content(
+        id=notice.id,
+        kind=notice.kind,
+        at=notice.at,
+        title="Set a new password for Trinity",
+        text=f"Hello {name}, you can set a new password within an hour.",
+        link=link,
+        action="Set a new password",
+        data={},
     )

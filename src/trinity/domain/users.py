@@ -63,6 +63,7 @@ def clean_email(raw: str, pointer: str = "/email") -> str:
         or not email.isprintable()
         or any(char in email for char in " <>[]\"'(),:;\\")
         or "@" in local
+        or "=?" in email  # to mail programs an encoded word, and so another address (RFC 2047)
         or ".." in email
         or host.startswith((".", "-"))
         or host.endswith((".", "-"))

@@ -6,6 +6,7 @@
 | e-mail       | `EMAIL#addr`  | `EMAIL`               |
 | session      | `USER#id`     | `SESSION#family`      |
 | reset token  | `RESET#hash`  | `RESET`               |
+| … asked for  | `USER#id`     | `FORGOTTEN#id`        |
 | room         | `ROOM#id`     | `ROOM`                |
 | code         | `CODE#code`   | `CODE`                |
 | my room      | `USER#id`     | `ROOM#created#id`     |
@@ -48,6 +49,7 @@ BALLOT: Final = "BALLOT#"
 MATCH: Final = "MATCH#"
 EVENT: Final = "EVENT#"
 HERE: Final = "HERE#"
+FORGOTTEN: Final = "FORGOTTEN#"
 INVITE: Final = "INVITE#"
 NOTICE: Final = "NOTICE#"
 PREFERENCES: Final = "NOTICE#PREFERENCES"
@@ -110,6 +112,11 @@ def session(user: UserId, family: str) -> Key:
 def reset(token_hash: str) -> Key:
     """Return the key of a token that resets a password."""
     return Key(f"RESET#{token_hash}", "RESET")
+
+
+def forgotten(user: UserId, request: str) -> Key:
+    """Return the key of a wish for a mail to set a new password."""
+    return Key(user_pk(user), FORGOTTEN + request)
 
 
 def room(room: RoomId) -> Key:

@@ -5,6 +5,7 @@ nothing else. The family name itself is 80 bits of chance that only its owner ha
 of a known family with another secret is an old one that came back: the family ends.
 """
 
+from contextlib import suppress
 from typing import NamedTuple
 
 from trinity.domain import errors
@@ -19,7 +20,10 @@ from trinity.ports import (
     Key,
     Table,
     TransactAction,
+    TransactCheck,
     TransactDelete,
+    TransactionCancelled,
+    TransactPut,
     TransactUpdate,
     Update,
 )
@@ -137,6 +141,14 @@ def goes_on(table: Table, user: UserId, family: str, now: Millis) -> bool:
     """Tell whether a session has neither ended nor expired."""
     item = table.get(keys.session(user, family), consistent=True)
     return item is not None and item["expires"] * 1000 > now
+
+
+def ask_for_reset(table: Table, ids: Ids, user: UserId, now: Millis) -> None:
+    """Note that somebody asked for a mail with a reset token; the change feed tells the rest."""
+    key = keys.forgotten(user, ids.new())
+    item = {"PK": key.pk, "SK": key.sk, "expires": (now + RESET_TOKEN_FOR) // 1000}
+    with suppress(TransactionCancelled):  # the account was removed: nobody is to be told
+        table.transact([TransactCheck(keys.profile(user), Exists("PK")), TransactPut(item)])
 
 
 def start_reset(table: Table, ids: Ids, user: UserId, now: Millis, *, epoch: int = 0) -> str:

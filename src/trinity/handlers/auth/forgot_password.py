@@ -7,10 +7,9 @@ from msgspec import Meta
 from trinity.bootstrap import operation
 from trinity.common.rate_limits import RateLimits
 from trinity.common.requests import Origin, Request
-from trinity.common.settings import Settings
 from trinity.domain import errors
 from trinity.domain.users import clean_email
-from trinity.ports import Clock, Ids, Mail, Mailer, Table
+from trinity.ports import Clock, Ids, Table
 from trinity.store import sessions, users
 
 
@@ -25,16 +24,14 @@ def forgot_password(
     origin: Origin,
     *,
     table: Table,
-    mailer: Mailer,
     limits: RateLimits,
     clock: Clock,
     ids: Ids,
-    settings: Settings,
 ) -> None:
     """Send a mail with a token, if there is such an account; the answer is the same if not.
 
-    The link in the mail leads to the address of the settings and never to one from the request:
-    whoever asks could have made that up to catch the token.
+    The mail is sent afterwards: neither how long that takes nor whether it can be done now shows in
+    the answer, which could tell whether there is such an account.
 
     Raises:
         RateLimited: too many mails from one address or for one account.
@@ -45,20 +42,8 @@ def forgot_password(
         return
     limits.check("forgot_password", address=origin.address, account=email)
     user = users.by_email(table, email)
-    if user is None:
-        return
-    token = sessions.start_reset(table, ids, user.id, clock.now(), epoch=user.epoch)
-    mailer.send(
-        Mail(
-            to=email,
-            subject="Set a new password for Trinity",
-            text=(
-                f"Hello {user.name},\n\nset a new password here within an hour:\n\n"
-                f"{settings.home}/#reset={token}\n\n"
-                "If you did not ask for this, do nothing: your password stays as it is.\n"
-            ),
-        )
-    )
+    if user is not None:
+        sessions.ask_for_reset(table, ids, user.id, clock.now())
 
 
 handler = operation(forgot_password, status=202)

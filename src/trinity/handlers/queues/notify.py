@@ -1,11 +1,17 @@
 """From what happened to whom to tell of it, where."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from trinity.bootstrap import worker
-from trinity.domain.domain_events import DomainEvent, MatchFound, MemberInvited
+from trinity.domain.domain_events import (
+    DomainEvent,
+    MatchFound,
+    MemberInvited,
+    PasswordForgotten,
+)
 from trinity.domain.ids import Millis, UserId
-from trinity.domain.notices import Notice
+from trinity.domain.notices import About, Kind, Notice
 from trinity.ports import Clock, Table, Topic
 from trinity.store import keys, notices, presence, rooms
 
@@ -20,6 +26,9 @@ def notify(event: DomainEvent, *, table: Table, topic: Topic, clock: Clock) -> N
     match event.fact:
         case MatchFound() as match:
             topic.publish(list(_of_match(event, match, table, clock.now())))
+        case PasswordForgotten() as forgotten:
+            notice = _about(event, "passwordReset", event.occurred)
+            topic.publish([notice.to(forgotten.user_id, "email")])
         case MemberInvited() as invited:
             topic.publish(list(_of_invitation(event, invited, table)))
             key = keys.invitation(invited.room_id, invited.user_id, invited.invitee)
@@ -31,44 +40,51 @@ def _of_match(event: DomainEvent, match: MatchFound, table: Table, now: Millis) 
     room = rooms.find(table, match.room_id, consistent=True)
     if room is None:
         return
-    notice = Notice(
-        event_id=event.id,
-        kind="matchFound",
-        channel="email",
+    notice = _about(
+        event,
+        "matchFound",
+        match.at,
         room_id=match.room_id,
-        at=match.at,
         title_id=match.title_id,
         title=match.title,
         rule=match.rule,
-        correlation_id=event.correlation_id,
-        traceparent=event.traceparent,
     )
     for user in sorted(room.present - presence.online(table, room, now, consistent=True)):
-        yield from _everywhere(table, user, notice)
+        yield from _everywhere(table, user, notice, "matchFound")
 
 
 def _of_invitation(event: DomainEvent, invited: MemberInvited, table: Table) -> Iterator[Notice]:
-    notice = Notice(
-        event_id=event.id,
-        kind="invited",
-        channel="email",
+    notice = _about(
+        event,
+        "invited",
+        event.occurred,
         room_id=invited.room_id,
-        at=event.occurred,
         by=invited.by,
         invitee=invited.invitee,
-        correlation_id=event.correlation_id,
-        traceparent=event.traceparent,
     )
     if invited.user_id is None:
         yield notice
     else:
-        yield from _everywhere(table, invited.user_id, notice)
+        yield from _everywhere(table, invited.user_id, notice, "invited")
 
 
-def _everywhere(table: Table, user: UserId, notice: Notice) -> Iterator[Notice]:
+def _about(event: DomainEvent, kind: About, at: Millis, **more: Any) -> Notice:
+    """Return a notice for nobody in particular yet."""
+    return Notice(
+        event_id=event.id,
+        kind=kind,
+        channel="email",
+        at=at,
+        correlation_id=event.correlation_id,
+        traceparent=event.traceparent,
+        **more,
+    )
+
+
+def _everywhere(table: Table, user: UserId, notice: Notice, kind: Kind) -> Iterator[Notice]:
     """Yield a notice for each endpoint at which a user wants it."""
     reach = notices.reach(table, user)
-    wanted = reach.preferences.of(notice.kind)
+    wanted = reach.preferences.of(kind)
     if wanted.email:
         yield notice.to(user, "email")
     if wanted.push:

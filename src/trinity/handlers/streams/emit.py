@@ -23,6 +23,7 @@ from trinity.domain.domain_events import (
     MemberInvited,
     MemberJoined,
     MemberLeft,
+    PasswordForgotten,
     RoomClosed,
     RoomDecided,
     RoomDeleted,
@@ -99,6 +100,9 @@ def _facts(change: Change) -> Iterator[Fact]:
         yield from _of_account(change)
     elif change.sk == keys.ROOM:
         yield from _of_room(change)
+    elif change.sk.startswith(keys.FORGOTTEN):
+        if change.new_image is not None:
+            yield PasswordForgotten(user_id=keys.user_id(change.pk))
     elif change.sk.startswith(keys.INVITE):
         yield from _of_invitation(change)
     elif change.sk.startswith(keys.UPLOAD):

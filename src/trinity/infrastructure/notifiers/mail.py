@@ -8,6 +8,7 @@ from trinity.ports import Mail, Mailer
 _WHY = {
     "matchFound": "You get this mail because you want to hear of matches while you are away.",
     "invited": "You get this mail because somebody entered your address to invite you.",
+    "passwordReset": "If you did not ask for this, do nothing: your password stays as it is.",
 }
 
 
@@ -36,14 +37,16 @@ class EmailNotifier:
 
 
 def _text(content: Content) -> str:
+    stop = content.unsubscribe_url and f"No more mails like this: {content.unsubscribe_url}\n"
     return (
-        f"{content.text}\n\n{content.action}: {content.link}\n\n-- \n"
-        f"{_WHY[content.kind]}\nNo more mails like this: {content.unsubscribe_url}\n"
+        f"{content.text}\n\n{content.action}: {content.link}\n\n-- \n{_WHY[content.kind]}\n{stop}"
     )
 
 
 def _html(content: Content) -> str:
     """Return a page that needs nothing from elsewhere: whoever opens a mail is told to nobody."""
+    url = escape(content.unsubscribe_url)
+    stop = url and f'\n<a href="{url}">No more mails like this</a>.'
     return f"""\
 <!doctype html>
 <html lang="en">
@@ -52,8 +55,7 @@ def _html(content: Content) -> str:
 <h1 style="font-size: 1.4em">{escape(content.title)}</h1>
 <p>{escape(content.text)}</p>
 <p><a href="{escape(content.link)}">{escape(content.action)}</a></p>
-<p style="color: #667; font-size: 0.85em">{_WHY[content.kind]}
-<a href="{escape(content.unsubscribe_url)}">No more mails like this</a>.</p>
+<p style="color: #667; font-size: 0.85em">{_WHY[content.kind]}{stop}</p>
 </body>
 </html>
 """

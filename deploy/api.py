@@ -15,11 +15,17 @@ AUDIENCE = "trinity"
 """The `aud` of access tokens (common/tokens.py)."""
 
 
+ROOMS = ("rooms", "votes", "catalogue", "system")
+PEOPLE = ("auth", "users", "notifications", "reports", "uploads")
+"""Folders of handlers. Each of the two has a stack, which takes no more than 500 resources."""
+
+
 class Api(Stack):
     """HTTP routes, GraphQL fields, and the function behind each.
 
     Attributes:
         functions: by name.
+        authorizer: its id. The stack of rooms makes it, since it has the documents of the issuer.
     """
 
     def __init__(
@@ -30,12 +36,14 @@ class Api(Stack):
         env: Environment,
         edge: Edge,
         around: Surroundings,
+        folders: tuple[str, ...],
+        authorizer: str | None = None,
     ) -> None:
         super().__init__(
             scope, construct_id, env=env, description=f"Trinity ({around.stage.name}): the API"
         )
         self._edge = edge
-        served = [f for f in FUNCTIONS if f.route or f.fields]
+        served = served_from(folders)
         layers = Layers(self, around, served)
         self.functions = {f.name: LambdaFunction(self, f, around, layers) for f in served}
         # One role for the gateway instead of a permission on each function.
@@ -49,23 +57,30 @@ class Api(Stack):
         # The authorizer reads the issuer's document while it is created, so those routes come
         # first: https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-jwt-authorizer.html
         open_routes = [self._route(f) for f in served if f.route and f.auth == "none"]
-        self._authorizer = apigateway.CfnAuthorizer(
-            self,
-            "Authorizer",
-            api_id=edge.http.api_id,
-            name="trinity",
-            authorizer_type="JWT",
-            identity_source=["$request.header.Authorization"],
-            jwt_configuration=apigateway.CfnAuthorizer.JWTConfigurationProperty(
-                audience=[AUDIENCE], issuer=edge.issuer
-            ),
-        )
-        for route in open_routes:
-            self._authorizer.add_resource_dependency(route)
+        self.authorizer = authorizer or self._authorizer(open_routes)
         for function in served:
             if function.route and function.auth == "user":
                 self._route(function)
         self._fields(served, around)
+        if authorizer is None:
+            self._published()
+
+    def _authorizer(self, after: list[apigateway.CfnRoute]) -> str:
+        authorizer = apigateway.CfnAuthorizer(
+            self,
+            "Authorizer",
+            api_id=self._edge.http.api_id,
+            name="trinity",
+            authorizer_type="JWT",
+            identity_source=["$request.header.Authorization"],
+            jwt_configuration=apigateway.CfnAuthorizer.JWTConfigurationProperty(
+                audience=[AUDIENCE], issuer=self._edge.issuer
+            ),
+        )
+        for route in after:
+            authorizer.add_resource_dependency(route)
+        identifier: str = authorizer.ref
+        return identifier
 
     def _may_invoke(self, functions: list[Function]) -> iam.PolicyDocument:
         return iam.PolicyDocument(
@@ -96,7 +111,7 @@ class Api(Stack):
             route_key=str(function.route),
             target=f"integrations/{integration.ref}",
             authorization_type="JWT" if function.auth == "user" else "NONE",
-            authorizer_id=self._authorizer.ref if function.auth == "user" else None,
+            authorizer_id=self.authorizer if function.auth == "user" else None,
         )
         if function.auth == "none":
             accept(
@@ -140,7 +155,6 @@ class Api(Stack):
                     data_source_name=source.attr_name,
                     **(follows if type_name == "Subscription" else {}),
                 )
-        self._published()
 
     def _published(self) -> None:
         """What the service tells is answered with, and AppSync hands answers to followers."""
@@ -217,3 +231,8 @@ export function response(ctx) {
   return true;
 }
 """
+
+
+def served_from(folders: tuple[str, ...]) -> list[Function]:
+    """Return the functions with a route or a field that lie in some folders of handlers."""
+    return [f for f in FUNCTIONS if (f.route or f.fields) and f.module.partition(".")[0] in folders]

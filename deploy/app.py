@@ -11,7 +11,7 @@ import msgspec
 from aws_cdk import App, Environment, Tags, Validations
 from cdk_nag import AwsSolutionsChecks
 
-from deploy.api import Api
+from deploy.api import PEOPLE, ROOMS, Api
 from deploy.artefacts import AWS, BUILD, Artefacts
 from deploy.data import Data
 from deploy.edge import Edge
@@ -36,7 +36,18 @@ class Region:
         )
         network = Network(app, f"{prefix}-network", stage=stage, env=env) if stage.redis else None
         around = _surroundings(stage, built, self.data, self.edge, network)
-        self.api = Api(app, f"{prefix}-api", env=env, edge=self.edge, around=around)
+        self.rooms = Api(
+            app, f"{prefix}-rooms", env=env, edge=self.edge, around=around, folders=ROOMS
+        )
+        self.people = Api(
+            app,
+            f"{prefix}-people",
+            env=env,
+            edge=self.edge,
+            around=around,
+            folders=PEOPLE,
+            authorizer=self.rooms.authorizer,
+        )
         self.work = Work(
             app, f"{prefix}-work", env=env, data=self.data, around=around, active=primary
         )
@@ -47,7 +58,7 @@ class Region:
             env=env,
             data=self.data,
             edge=self.edge,
-            functions={**self.api.functions, **self.work.functions},
+            functions={**self.rooms.functions, **self.people.functions, **self.work.functions},
         )
 
 

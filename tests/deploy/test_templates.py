@@ -12,6 +12,7 @@ from aws_cdk import App, Stack, Validations
 from aws_cdk import aws_sqs as sqs
 from cdk_nag import AwsSolutionsChecks
 from cfnlint.api import lint
+from deploy.api import PEOPLE, ROOMS
 from deploy.app import synthesise
 from deploy.artefacts import SETTINGS
 from deploy.exceptions import accept
@@ -45,7 +46,17 @@ each = pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: funct
 
 
 def stack_of(function: Function, stage: str) -> str:
-    return f"trinity-{stage}-{'api' if function.route or function.fields else 'work'}"
+    if not (function.route or function.fields):
+        return f"trinity-{stage}-work"
+    folder = function.module.partition(".")[0]
+    assert folder in ROOMS or folder in PEOPLE, f"{folder} is in no stack"
+    return f"trinity-{stage}-{'rooms' if folder in ROOMS else 'people'}"
+
+
+def of_api(assembly: Assembly, kind: str, stage: str = "prod") -> dict[str, Any]:
+    """Return the resources of a type of both stacks of the API."""
+    stacks = (f"trinity-{stage}-rooms", f"trinity-{stage}-people")
+    return {f"{s}/{k}": v for s in stacks for k, v in assembly.resources(s, kind).items()}
 
 
 def found(assembly: Assembly, function: Function, kind: str, stage: str = "prod") -> dict[str, Any]:
@@ -65,7 +76,7 @@ class TestStacks:
     """How resources are spread."""
 
     def test_every_stage_has_its_stacks(self, assembly: Assembly) -> None:
-        parts = ("data", "edge", "api", "work", "watch")
+        parts = ("data", "edge", "rooms", "people", "work", "watch")
         wanted = [f"trinity-{stage}-{part}" for stage in STAGES for part in parts]
         wanted += [f"trinity-prod-multi-region-second-{part}" for part in parts]
         wanted += ["trinity-prod-network"]
@@ -285,14 +296,14 @@ class TestFront:
     def test_each_route_has_its_authorizer(self, assembly: Assembly) -> None:
         routes = {
             route["RouteKey"]: route["AuthorizationType"]
-            for route in assembly.resources("trinity-prod-api", "AWS::ApiGatewayV2::Route").values()
+            for route in of_api(assembly, "AWS::ApiGatewayV2::Route").values()
         }
         assert routes == {
             f.route: "JWT" if f.auth == "user" else "NONE" for f in FUNCTIONS if f.route
         }
 
     def test_each_field_has_a_direct_resolver_but_subscriptions(self, assembly: Assembly) -> None:
-        resolvers = assembly.resources("trinity-prod-api", "AWS::AppSync::Resolver").values()
+        resolvers = of_api(assembly, "AWS::AppSync::Resolver").values()
         direct = {f"{r['TypeName']}.{r['FieldName']}" for r in resolvers if "Code" not in r}
         fields = {field for f in FUNCTIONS for field in f.fields}
         assert direct == {field for field in fields if not field.startswith("Subscription.")}
@@ -392,7 +403,7 @@ console.log(JSON.stringify(ran));
 
 def resolve(assembly: Assembly, field: str, context: dict[str, Any]) -> Any:
     """Run the code of a resolver, and return what it asks, answers and calls."""
-    resolvers = assembly.resources("trinity-prod-api", "AWS::AppSync::Resolver").values()
+    resolvers = of_api(assembly, "AWS::AppSync::Resolver").values()
     [code] = [r["Code"] for r in resolvers if r["FieldName"] == field]
     plain = re.sub(r"^import .*$", "", code, flags=re.MULTILINE).replace(
         "export function", "function"
@@ -412,7 +423,7 @@ class TestStages:
     """What stages ask for."""
 
     def test_new_versions_are_tried_on_a_tenth_and_taken_back(self, assembly: Assembly) -> None:
-        groups = assembly.resources("trinity-prod-api", "AWS::CodeDeploy::DeploymentGroup")
+        groups = of_api(assembly, "AWS::CodeDeploy::DeploymentGroup")
         assert len(groups) == len(CRITICAL)
         for group in groups.values():
             config = group["DeploymentConfigName"]
@@ -421,8 +432,8 @@ class TestStages:
 
     def test_environments_are_kept_warm_as_the_stage_wants(self, assembly: Assembly) -> None:
         targets = "AWS::ApplicationAutoScaling::ScalableTarget"
-        assert len(assembly.resources("trinity-prod-api", targets)) == len(CRITICAL)
-        assert assembly.resources("trinity-dev-api", targets) == {}
+        assert len(of_api(assembly, targets)) == len(CRITICAL)
+        assert of_api(assembly, targets, "dev") == {}
         for function in FUNCTIONS:
             if function.route or function.fields:
                 snap = found(assembly, function, "AWS::Lambda::Function", "prod-multi-region").get(
@@ -481,7 +492,7 @@ class TestAlarms:
             for line in runbooks.splitlines()
             if line.startswith("#")
         }
-        for stack in ("watch", "api"):
+        for stack in ("watch", "rooms", "people"):
             for kind in ("AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm"):
                 for alarm in assembly.resources(f"trinity-prod-{stack}", kind).values():
                     if "AlarmDescription" not in alarm or "scaling" in alarm.get("AlarmName", ""):

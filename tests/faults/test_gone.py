@@ -4,20 +4,26 @@ Everything there is gets seeded through the API of a running server, then every 
 database and every file of the data folder is searched.
 """
 
+import io
 import json
 import sqlite3
 import time
 import uuid
 import zlib
 from pathlib import Path
+from typing import Any
 
 import pytest
+from PIL import Image
 
+from tests import forms
+from tests.fakes import FakeClock
 from tests.server import Client, Server, eventually, running
 from trinity.bootstrap import Services
 from trinity.common.settings import Settings
-from trinity.domain.ids import DAY, Millis
+from trinity.domain.ids import DAY, HOUR, Millis
 from trinity.handlers.schedules.forget_gone import forget_gone
+from trinity.handlers.schedules.sweep_uploads import sweep_uploads
 from trinity.handlers.schedules.tidy_archive import tidy_archive
 from trinity.store import gone
 
@@ -32,6 +38,12 @@ STAYS_A_WHILE = {
 URL = "https://trinity.example"
 """Tokens are good as long as the server has this name."""
 PASSWORD = "correct horse battery"
+
+
+def picture(colour: tuple[int, int, int]) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (1300, 900), colour).save(file, "PNG")
+    return file.getvalue()
 
 
 class Evening:
@@ -68,6 +80,9 @@ class Evening:
             for card, choice in zip(cards, ("no", "yes"), strict=True):
                 vote = {"titleId": card["id"], "choice": choice}
                 self._done(post(f"/api/rooms/{self.room}/votes", token=token, json=vote))
+        self.picture = self._send("avatar", picture((200, 30, 40)))
+        self._send("cover", picture((30, 200, 40)), roomId=self.room)
+        self._ask("avatar", 10)  # and changes his mind
         hook = {"url": "https://hooks.example.org/trinity"}
         self._done(post("/api/me/webhooks", token=self.token, json=hook))
         self._done(post("/api/auth/password/forgot", json={"email": self.email}))
@@ -81,6 +96,20 @@ class Evening:
         eventually(
             lambda: get("/api/me/report", token=self.token).status == 200, "there is a report"
         )
+
+    def _ask(self, kind: str, size: int, **fields: str) -> dict[str, Any]:
+        body = {"kind": kind, "contentType": "image/png", "size": size, **fields}
+        form = self._done(self.client.post("/api/uploads", token=self.token, json=body)).json
+        form["url"] = f"{self.client.base_url}/uploads"
+        return form
+
+    def _send(self, kind: str, content: bytes, **fields: str) -> str:
+        """Send a picture, and return the name of the file that shows it."""
+        form = self._ask(kind, len(content), **fields)
+        assert forms.post(form["url"], form["fields"], content).status == 204
+        path = f"/api/uploads/{form['uploadId']}"
+        told = eventually(lambda: self.client.get(path, token=self.token).json.get("url"), kind)
+        return str(told).rpartition("/")[2].removesuffix(".webp")
 
     def leave_for_good(self) -> None:
         self._done(self.client.delete("/api/me", token=self.token))
@@ -137,7 +166,10 @@ def _named_in(data: Path, words: list[str]) -> set[str]:
 
 def test_nothing_that_is_kept_names_who_is_gone(left: tuple[Evening, Path], tmp_path: Path) -> None:
     evening, data = left
-    words = [evening.id, evening.name, evening.email]
+    words = [evening.id, evening.name, evening.email, evening.picture]
+    pictures = data / "media"
+    assert len([path for path in pictures.rglob("*") if path.is_file()]) == 6
+    assert (pictures / evening.picture[:2] / evening.picture).exists()
     before = _named_in(data, words)
     assert "table items ROOM" in before, "nobody was named even before: this test sees nothing"
     services = Services(Settings(data=data))
@@ -146,6 +178,9 @@ def test_nothing_that_is_kept_names_who_is_gone(left: tuple[Evening, Path], tmp_
         assert gone.notes(services.table), "one look is not enough: the feed may be behind"
         forget_gone(table=services.table)
         assert gone.notes(services.table) == []
+        later = FakeClock(Millis(services.clock.now() + HOUR))
+        ports = {"table": services.table, "uploads": services.uploads, "queues": services.queues}
+        sweep_uploads(**ports, media=services.media, clock=later)
         # The first run after the day is over.
         tidy_archive(archive=services.archive, at=Millis(int(time.time() * 1000) + DAY))
     finally:
@@ -153,6 +188,9 @@ def test_nothing_that_is_kept_names_who_is_gone(left: tuple[Evening, Path], tmp_
     # In the archive it stands for some weeks who has gone, so that what comes late is known.
     assert _named_in(data, [evening.name, evening.email]) - STAYS_A_WHILE.keys() == set()
     assert _named_in(data, words) - STAYS_A_WHILE.keys() <= {"archive"}
+    assert len([path for path in pictures.rglob("*") if path.is_file()]) == 3, "the cover stays"
+    assert not (pictures / evening.picture[:2] / evening.picture).exists()
+    assert list((data / "uploads").iterdir()) == []
     log = (tmp_path / "server.log").read_text()
     assert not any(word in log for word in words)
 

@@ -53,13 +53,16 @@ def forget(table: Table, note: Note) -> None:
 
 
 def _without(value: Any, user: UserId) -> Any:
-    """Return a value in which nobody finds the user: his id is another, his name is none."""
+    """Return a value in which nobody finds the user: another id, no name, no picture."""
     if isinstance(value, dict):
         named = value.get("userId") == user and "name" in value
         shown = {
             (ERASED if name == user else name): _without(part, user) for name, part in value.items()
         }
-        return shown | {"name": NAMELESS} if named else shown
+        if named:
+            shown["name"] = NAMELESS
+            shown.pop("avatarUrl", None)
+        return shown
     if isinstance(value, list):
         return [_without(part, user) for part in value]
     return ERASED if value == user else value

@@ -509,7 +509,7 @@ LISTS = [
         status(200).json(
             {
                 "state": "rejected",
-                "reason": "Line 2 has “soon” where a year belongs. 1 more lines are wrong.",
+                "reason": "Line 2 has “soon” where a year belongs. One more line is wrong.",
                 "errors": [
                     {"line": 2, "message": "has “soon” where a year belongs"},
                     {"line": 4, "message": "has no title"},

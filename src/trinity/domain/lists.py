@@ -205,10 +205,15 @@ def _titles(rows: Sequence[_Row], columns: Sequence[str]) -> tuple[Title, ...]:
         else:
             by_id.setdefault(title.id, title)
     if wrong:
-        more = f" {len(wrong) - 1} more lines are wrong." if len(wrong) > 1 else ""
         first = f"Line {wrong[0].line} {wrong[0].message}."
-        raise UnusableFile(first + more, wrong[:_MOST_ERRORS])
+        raise UnusableFile(first + _more(len(wrong) - 1), wrong[:_MOST_ERRORS])
     return tuple(by_id.values())
+
+
+def _more(wrong: int) -> str:
+    if wrong == 0:
+        return ""
+    return " One more line is wrong." if wrong == 1 else f" {wrong} more lines are wrong."
 
 
 def _title(row: _Row, columns: Sequence[str]) -> Title:

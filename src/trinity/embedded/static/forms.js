@@ -2,6 +2,7 @@
 
 import { api } from './api.js';
 import { button, el, field, plural, wrong } from './ui.js';
+import { listInput } from './uploads.js';
 
 const CODE = /^[23456789ABCDEFGHJKMNPQRSTUVWXYZ]{6}$/;
 
@@ -72,16 +73,18 @@ export function ruleInputs(rule = { kind: 'unanimous' }) {
   return { node, read };
 }
 
-/** The inputs of a deck. `read(data)` turns what was sent into the deck. */
+/** The inputs of a deck. `read(data)` resolves what was sent to the deck; a file is sent for that. */
 export function deckInputs() {
   const picked = new Map();
-  const parts = { catalogue: fromCatalogue(), titles: fromTitles(picked), list: fromList() };
+  const file = listInput();
+  const parts = { catalogue: fromCatalogue(), titles: fromTitles(picked), list: fromList(), upload: file.node };
   const show = (source) => Object.entries(parts).forEach(([key, node]) => { node.hidden = key !== source; });
   show('catalogue');
   const node = el('div', { class: 'stack' },
-    choices('Vote on', 'source', [['catalogue', 'Films by taste'], ['titles', 'Picked films'], ['list', 'Own list']], 'catalogue', show),
+    choices('Vote on', 'source', [['catalogue', 'Films by taste'], ['titles', 'Picked films'], ['list', 'Own list'], ['upload', 'From a file']], 'catalogue', show),
     Object.values(parts));
-  const read = (data, form) => {
+  const read = async (data, form) => {
+    if (data.source === 'upload') return file.read(data.listSize && whole(data.listSize, 1, 500, 'listSize', 'The number of cards'));
     if (data.source === 'list') {
       const items = data.entries.split('\n').map((line) => line.trim()).filter(Boolean).map((title) => ({ title }));
       if (!items.length) throw wrong('Write at least one entry, one on each line.', 'entries');

@@ -3,10 +3,12 @@
 import { api } from './api.js';
 import { ruleInputs, ruleText } from './forms.js';
 import { avatar, button, confirm, el, field, form, icon, plural, toast, wrong } from './ui.js';
+import { picturePicker } from './uploads.js';
 
 export class Group {
   constructor(page) {
     this.page = page;
+    this.cover = el('div', { class: 'frame' });
     this.people = el('ul', { class: 'plain people' });
     this.count = el('h2');
     this.rule = el('p', { class: 'hint' });
@@ -15,7 +17,13 @@ export class Group {
       el('p', { class: 'code-line' }, el('strong', { text: page.room.code }), el('span', { class: 'hint', text: page.link })),
       page.shareRow());
     this.host = el('section', { class: 'panel stack host', hidden: true });
+    this.coverPicker = picturePicker({
+      kind: 'cover', label: 'Cover of the room', className: 'wide', more: { roomId: page.room.id }, remove: `${page.path}/cover`,
+      chosen: async () => { await page.refreshRoom(); toast('The room has a new cover.'); },
+      removed: () => page.refreshRoom(),
+    });
     this.node = el('aside', { class: 'group', 'aria-label': 'Group' },
+      this.cover,
       el('section', { class: 'panel stack' }, this.count, this.people, this.rule),
       this.invitation, this.host,
       el('div', { class: 'row' }, button('Leave the room', () => this.leave(), { kind: 'quiet danger' })));
@@ -32,11 +40,18 @@ export class Group {
     this.people.replaceChildren(...present.map((member) => this.line(member)));
     this.drawProgress();
     this.drawOnline();
+    this.drawCover(room.coverUrl);
+    this.coverPicker.draw(room.cover?.small);
     this.host.hidden = !this.isHost;
     // Built once for each state of the room, so that nothing is lost while the host types.
     const version = `${this.isHost} ${room.state === 'open'} ${JSON.stringify(room.rule)} ${room.name}`;
     if (this.isHost && version !== this.version) this.drawHost();
     this.version = version;
+  }
+
+  drawCover(url) {
+    if (this.cover.firstChild?.getAttribute('src') === url) return;
+    this.cover.replaceChildren(...(url ? [el('img', { class: 'cover', src: url, alt: '' })] : []));
   }
 
   indexOf(userId) {
@@ -107,6 +122,7 @@ export class Group {
       },
         field('Name of the room', el('input', { name: 'name', value: room.name, maxlength: 80 })),
         el('button', { class: 'button', text: 'Rename' })),
+      this.coverPicker.node,
       el('details', {}, el('summary', { text: 'Change the rule' }),
         form({ class: 'stack' }, async (data) => { await this.patch({ rule: rule.read(data) }); toast('The rule is changed.'); },
           rule.node, el('div', { class: 'row' }, el('button', { class: 'button', text: 'Change the rule' })))),

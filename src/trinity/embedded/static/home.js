@@ -4,6 +4,7 @@ import { api, keep, me, newKey, renameMe, session } from './api.js';
 import { choices, deckInputs, number, roomCode, ruleInputs, whole } from './forms.js';
 import { myReport } from './report.js';
 import { button, confirm, el, field, form, icon, logo, plural, svg, toast, wrong } from './ui.js';
+import { picturePicker } from './uploads.js';
 
 const nameInput = (value = '') =>
   el('input', { name: 'name', value, required: true, maxlength: 40, autocomplete: 'nickname', placeholder: 'e.g. Ana' });
@@ -33,7 +34,7 @@ export function bar(go, ...right) {
   return el('header', { class: 'bar' },
     el('a', { class: 'home', href: '/', 'aria-label': 'Trinity, start page' }, logo(), el('span', { text: 'Trinity' })),
     el('div', { class: 'row' }, right,
-      el('a', { class: 'button quiet', href: '/#account' }, icon('user'), el('span', { class: 'clip', text: user ? user.name : 'Sign in' }))));
+      el('a', { class: 'button quiet', href: '/#account' }, user?.avatarUrl ? el('img', { class: 'icon round', src: user.avatarUrl, alt: '' }) : icon('user'), el('span', { class: 'clip', text: user ? user.name : 'Sign in' }))));
 }
 
 // ---- start page
@@ -111,6 +112,7 @@ function roomLine(room) {
     : `${plural(room.memberCount, 'person', 'people')}, ${plural(room.deckSize, 'card')}, no match yet`;
   return el('li', {}, el('a', { class: 'line room-line', href: `/r/${room.code}` },
     el('span', { class: `state ${room.state}`, text: STATES[room.state] }),
+    room.coverUrl && el('img', { class: 'cover-thumb', src: room.coverUrl, alt: '', loading: 'lazy' }),
     el('span', { class: 'grow' }, el('strong', { text: room.name, dir: 'auto' }), el('span', { class: 'hint', text: what, dir: 'auto' })),
     icon('next')));
 }
@@ -145,10 +147,11 @@ export function create(go) {
   return el('div', { class: 'page' }, bar(go),
     form({ class: 'narrow stack sheet' }, async (data, _, node) => {
       await comeIn(data.host, 'host');
-      const body = { deck: deck.read(data, node), rule: rule.read(data), secret: data.secret === 'on' };
+      const body = { rule: rule.read(data), secret: data.secret === 'on' };
       if (data.name.trim()) body.name = data.name.trim();
       body.stopAt = data.stopAt === 'count' ? whole(data.stopCount, 1, 500, 'stopCount', 'The number of matches') : data.stopAt;
       body.capacity = whole(data.capacity, 2, 100, 'capacity', 'The number of seats');
+      body.deck = await deck.read(data, node); // last: it may send a file
       let room;
       try {
         room = await api('POST', '/api/rooms', body, { headers: { 'idempotency-key': `${key}-${tries}` } });
@@ -190,12 +193,24 @@ export function account(go) {
   const user = me();
   return el('div', { class: 'page' }, bar(go), el('div', { class: 'narrow stack sheet' },
     el('h1', { tabindex: '-1', text: user ? 'Your account' : 'Sign in' }),
+    user && portrait(go, user),
     user && profile(go, user),
     !user && signIn(go),
     (!user || user.guest) && register(go, user),
     user && myReport(),
     user?.guest && el('details', { class: 'panel' }, el('summary', { text: 'Sign in to another account' }), signIn(go)),
     user && leaving(go, user)));
+}
+
+function portrait(go, user) {
+  const keepMe = async () => { renameMe(await api('GET', '/api/me')); go('/#account'); };
+  const { node, draw } = picturePicker({
+    kind: 'avatar', label: 'Your picture', className: 'round', remove: '/api/me/avatar',
+    chosen: async () => { await keepMe(); toast('Everybody in your rooms sees your picture now.'); },
+    removed: keepMe,
+  });
+  draw(user.avatarUrl);
+  return el('section', { class: 'panel' }, node);
 }
 
 function profile(go, user) {

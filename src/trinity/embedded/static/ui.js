@@ -169,7 +169,15 @@ export function avatar(member, index, share, online = false) {
   return el('span', {
     class: `avatar ${LIGHTS[index % LIGHTS.length]}${online ? ' here' : ''}`, title: member.name, 'aria-hidden': 'true',
     vars: share === undefined ? {} : { '--share': share },
-  }, el('span', { text: initials(member.name) }));
+  }, face(member));
+}
+
+/** The picture of somebody, or the initials where there is none. */
+function face(member) {
+  const letters = el('span', { text: initials(member.name) });
+  if (!member.avatarUrl) return letters;
+  const picture = el('img', { src: member.avatarUrl, alt: '', on: { error: () => picture.replaceWith(letters) } });
+  return picture;
 }
 
 export const logo = () =>

@@ -31,8 +31,10 @@ class Host:
         self.process: subprocess.Popen[bytes] | None = None
         self.published: set[int] = set()
         self._from = 0
+        self.poisons = 0  # messages that never work; each process publishes its events anew
 
     def start(self, events: int = 0, die_at: str = "", nth: int = 1) -> None:
+        self.poisons += events > POISON
         words = [str(self.data), str(events), die_at, str(nth)]
         with self._log.open("ab") as log, self._said.open("ab") as said:
             self._from = said.tell()
@@ -109,7 +111,7 @@ def check(host: Host) -> None:
     assert host.published <= times.keys()
     dead = host.in_queues()
     assert dead == ({"note-dead": {POISON}} if POISON in times else {})
-    assert times.get(POISON, QUEUE.receives) <= QUEUE.receives
+    assert times.get(POISON, 0) <= host.poisons * QUEUE.receives
 
 
 @pytest.mark.parametrize("step", STEPS)

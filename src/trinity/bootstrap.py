@@ -73,6 +73,9 @@ class Services:
     Args:
         settings: what to build by.
         environment: what tells the clients of AWS region, endpoint and credentials.
+
+    Attributes:
+        before_use: is called when something was built, before anybody gets it.
     """
 
     def __init__(self, settings: Settings, environment: Mapping[str, str] = os.environ) -> None:
@@ -80,12 +83,15 @@ class Services:
         self._environment = environment
         self._built: dict[str, Any] = {}
         self._lock = threading.RLock()
+        self.before_use: Callable[[], None] = lambda: None
 
     def _once(self, name: str, build: Callable[[], T]) -> T:
         if name not in self._built:
             with self._lock:
                 if name not in self._built:
-                    self._built[name] = build()
+                    service = build()
+                    self.before_use()
+                    self._built[name] = service
         built: T = self._built[name]
         return built
 

@@ -336,6 +336,7 @@ def test_what_nobody_else_may_read_cannot_be_read_by_others(server: Server) -> N
     forgotten = client.post("/api/auth/password/forgot", json={"email": account["email"]})
     assert forgotten.status == 202
     data = server.data
+    eventually(lambda: any((data / "mailbox").glob("[!.]*.eml")), "the mail is written")
     modes = {
         path.relative_to(data).parts[0] + ("" if path.is_file() else "/"): path.stat().st_mode
         & 0o777

@@ -16,6 +16,7 @@ import uvicorn
 
 from trinity.bootstrap import Services, use
 from trinity.common.requests import LARGEST_BODY
+from trinity.embedded import structs
 from trinity.embedded.app import App
 from trinity.embedded.authorizer import Authorizer
 from trinity.embedded.gateway import Events, Router
@@ -97,6 +98,7 @@ def serve(services: Services, announce: Callable[[str, int], None]) -> None:
     if settings.port == 0:
         services.settings = settings = settings.at_port(port)
     use(services)
+    services.before_use = structs.prepare
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     log = services.log
     try:
@@ -111,18 +113,21 @@ def serve(services: Services, announce: Callable[[str, int], None]) -> None:
     except ValueError as error:  # a key that is none
         raise DataUnusable(f"{error}; bring a backup back") from None
     handlers = {function.name: load(function) for function in FUNCTIONS}
+    structs.prepare()
     authorizer = Authorizer(keys, settings.issuer)
     events = Events(authorizer)
 
     def graphql(call: "Call") -> "Api":
         from trinity.embedded.graphql.api import Api
 
+        structs.prepare()
         introspection = settings.graphql_introspection == "on"
         return Api(call, authorizer, events.request_id, log, introspection=introspection)
 
     def realtime(call: "Call", api: "Api") -> "Realtime":
         from trinity.embedded.realtime import Realtime
 
+        structs.prepare()
         endpoint = Realtime(call, api, log)
         services.broadcast.listen(endpoint)
         return endpoint
@@ -130,6 +135,7 @@ def serve(services: Services, announce: Callable[[str, int], None]) -> None:
     def forms() -> "Forms":
         from trinity.embedded.forms import Forms
 
+        structs.prepare()
         return Forms(services.store_uploads, services.store_queues, services.clock, log)
 
     app = App(

@@ -5,6 +5,8 @@ from typing import NewType
 
 UserId = NewType("UserId", str)
 RoomId = NewType("RoomId", str)
+ERASED = UserId("erased")
+"""Stands in what is kept where the id of somebody was who has removed his account."""
 TitleId = NewType("TitleId", str)
 """`source:mediaType:id`, for example `wikidata:movie:tt0110912` or `tmdb:series:1399`.
 

@@ -16,12 +16,10 @@ from typing import Any
 import msgspec
 
 from trinity.domain.domain_events import DomainEvent, UserDeleted
-from trinity.domain.ids import UserId, utc_day
+from trinity.domain.ids import ERASED, UserId, utc_day
 from trinity.ports import Archive
 
 FOLDER = "events"
-ERASED = "erased"
-"""Stands where the id of a user was."""
 
 _DELETED = UserDeleted.__name__
 

@@ -4,17 +4,16 @@ A note for each room and user is written before anything is removed, so it survi
 off. The change feed tells of the removal a little later, which adds to the log; so a room is gone
 through twice, with time in between, and the note goes after the second time. Events and matches are
 never changed otherwise, so writing one anew meets nobody; of an invitation it is only its sender
-that is lost.
+that is lost. What was removed meanwhile, with its room, does not come back: writes are conditional.
 """
 
+from contextlib import suppress
 from typing import Any, NamedTuple
 
-from trinity.domain.ids import RoomId, UserId
-from trinity.ports import Key, Table, Update
+from trinity.domain.ids import ERASED, RoomId, UserId
+from trinity.ports import ConditionFailed, Exists, Table, Update
 from trinity.store import keys
 
-ERASED = "erased"
-"""Stands where the id of a user was."""
 NAMELESS = "Somebody who is gone"
 _LOOKS = 2
 
@@ -44,12 +43,14 @@ def forget(table: Table, note: Note) -> None:
         for item in page.items:
             left = _without(item, note.user)
             if left != item:
-                table.put(left)
+                with suppress(ConditionFailed):
+                    table.put(left, when=Exists("PK"))
     key = keys.gone(note.room, note.user)
     if note.looks + 1 >= _LOOKS:
         table.delete(key)
     else:
-        table.update(Key(*key), Update(set={"looks": note.looks + 1}))
+        with suppress(ConditionFailed):
+            table.update(key, Update(set={"looks": note.looks + 1}), when=Exists("PK"))
 
 
 def _without(value: Any, user: UserId) -> Any:

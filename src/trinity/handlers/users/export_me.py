@@ -1,7 +1,5 @@
 """All that is kept about me."""
 
-from typing import Any
-
 import msgspec
 
 from trinity.bootstrap import operation
@@ -52,7 +50,7 @@ def export_me(caller: Caller, origin: Origin, *, table: Table) -> MyData:
             )
             for upload in uploads.of_user(table, me)
         ],
-        tastes=[_taste(taste) for taste in reports.tastes_of(table, me)],
+        tastes=[msgspec.to_builtins(taste) for taste in reports.tastes_of(table, me)],
     )
 
 
@@ -68,11 +66,6 @@ def _room(table: Table, room: Room, me: UserId) -> MyRoom:
         votes={title: ballot.votes[me] for title, ballot in cast.items() if me in ballot.votes},
         agreed_on=[m.title.title for m in matches.of_room(table, room) if me in m.user_ids],
     )
-
-
-def _taste(taste: Any) -> dict[str, Any]:
-    kept: dict[str, Any] = msgspec.to_builtins(taste)
-    return kept
 
 
 handler = operation(export_me)

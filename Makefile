@@ -4,7 +4,7 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help run demo test check fix docs catalogue artefacts bench bench-cold lock clean
+.PHONY: help run demo test check fix docs catalogue artefacts synth cloud bench bench-cold lock clean
 
 help: ## say what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -90,4 +90,4 @@ lock: ## renew the lock files
 	tools/lock.sh $(VENV)/uv/bin/uv
 
 clean: ## remove what can be made again; data stays
-	rm -rf $(VENV) build deploy/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build cdk.out deploy/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

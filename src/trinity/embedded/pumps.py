@@ -7,7 +7,6 @@ batch, so a process that dies in between hands the same changes over again.
 """
 
 import random
-import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -17,6 +16,7 @@ from trinity.common.telemetry import Log
 from trinity.domain.errors import Conflict
 from trinity.domain.ids import Millis
 from trinity.domain.rooms import DECK_KEPT_FOR
+from trinity.embedded.background import Background
 from trinity.infrastructure.filesystem.blobs import FileBlobs
 from trinity.infrastructure.sqlite.queues import SqliteQueues
 from trinity.infrastructure.sqlite.store import Change, SqliteStore
@@ -72,7 +72,7 @@ def _over(item: Item, now: int) -> bool:
     return expires is not None and expires <= now
 
 
-class StreamPump:
+class StreamPump(Background):
     """Feeds one function with one feed of changes, from a thread of its own.
 
     A batch that fails is tried again, half as large each time, so that one bad change holds up no
@@ -89,27 +89,13 @@ class StreamPump:
     def __init__(
         self, store: SqliteStore, function: Function, stream: Stream, handler: Handler, log: Log
     ) -> None:
+        super().__init__(f"{function.name}:{stream.name}")
         self._store = store
         self._stream = stream
         self._handler = handler
         self._log = log
-        self.name = f"{function.name}:{stream.name}"
-        self._stopping = threading.Event()
         self._worked = False
         self._feed = store.feed(stream.sort_keys, stream.comings)
-        self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
-
-    def start(self) -> None:
-        """Begin where the feed stood."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Ask it to end after the batch that is being worked on."""
-        self._stopping.set()
-
-    def join(self) -> None:
-        """Wait until it has ended."""
-        self._thread.join()
 
     def _run(self) -> None:
         pause = _FIRST_PAUSE_S
@@ -176,7 +162,7 @@ class StreamPump:
                 return changes
 
 
-class Housekeeper:
+class Housekeeper(Background):
     """Removes, from a thread of its own, what is old: items, changes, dead letters, decks.
 
     Args:
@@ -189,24 +175,11 @@ class Housekeeper:
     def __init__(
         self, store: SqliteStore, queues: SqliteQueues, decks: FileBlobs, log: Log
     ) -> None:
+        super().__init__("housekeeper")
         self._store = store
         self._queues = queues
         self._decks = decks
         self._log = log
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="housekeeper", daemon=True)
-
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Ask it to end after what is being removed."""
-        self._stopping.set()
-
-    def join(self) -> None:
-        """Wait until it has ended."""
-        self._thread.join()
 
     def _run(self) -> None:
         decks_due = 0

@@ -4,12 +4,12 @@ https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html
 """
 
 import hashlib
-import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from trinity.common.telemetry import Log
+from trinity.embedded.background import Background
 from trinity.infrastructure.sqlite.queues import SqliteQueues
 from trinity.ports import Message
 from trinity.topology import Function, Queue
@@ -73,7 +73,7 @@ def failures(answer: Any, ids: set[str]) -> set[str]:
     return failed if failed <= ids else ids
 
 
-class QueuePump:
+class QueuePump(Background):
     """Feeds one function with its queue, from a thread of its own.
 
     Messages that the function is done with are deleted, all others come again when they are visible
@@ -89,28 +89,17 @@ class QueuePump:
     def __init__(
         self, queues: SqliteQueues, function: Function, queue: Queue, handler: Handler, log: Log
     ) -> None:
+        super().__init__(f"{function.name}:{queue.name}")
         self._queues = queues
         self._queue = queue
         self._handler = handler
         self._log = log
         self._bell = queues.bell(queue.name)
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(
-            target=self._run, name=f"{function.name}:{queue.name}", daemon=True
-        )
-
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
 
     def stop(self) -> None:
-        """Ask it to end after the batch that is being worked on."""
-        self._stopping.set()
+        """See `Background.stop`."""
+        super().stop()
         self._bell.ring()
-
-    def join(self) -> None:
-        """Wait until it has ended."""
-        self._thread.join()
 
     def _run(self) -> None:
         while not self._stopping.is_set():

@@ -3,7 +3,6 @@
 https://docs.aws.amazon.com/scheduler/latest/UserGuide/what-is-scheduler.html
 """
 
-import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +11,7 @@ from trinity.common.resilience import chance, full_jitter
 from trinity.common.telemetry import Log
 from trinity.domain.errors import Conflict
 from trinity.domain.ids import Millis
+from trinity.embedded.background import Background
 from trinity.ports import Clock, Table
 from trinity.store import schedules
 from trinity.topology import Schedule
@@ -34,7 +34,7 @@ def schedule_event(schedule: Schedule, slot_s: int) -> dict[str, Any]:
     }
 
 
-class SchedulePump:
+class SchedulePump(Background):
     """Calls one function by one schedule, from a thread of its own.
 
     It calls for the newest time that was due, whether it was there at that time or not: of what was
@@ -56,25 +56,12 @@ class SchedulePump:
         handler: Handler,
         log: Log,
     ) -> None:
+        super().__init__(schedule.name)
         self._table = table
         self._clock = clock
         self._schedule = schedule
         self._handler = handler
         self._log = log
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=schedule.name, daemon=True)
-
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Ask it to end after the call that is being made."""
-        self._stopping.set()
-
-    def join(self) -> None:
-        """Wait until it has ended."""
-        self._thread.join()
 
     def _run(self) -> None:
         begun, called, failures = False, None, 0

@@ -19,6 +19,7 @@ from trinity.common.requests import LARGEST_BODY
 from trinity.embedded import structs
 from trinity.embedded.app import App
 from trinity.embedded.authorizer import Authorizer
+from trinity.embedded.background import Background
 from trinity.embedded.gateway import Events, Router
 from trinity.embedded.pumps import Housekeeper, StreamPump
 from trinity.embedded.queues import QueuePump
@@ -151,7 +152,7 @@ def serve(services: Services, announce: Callable[[str, int], None]) -> None:
         forms,
     )
     services.store_queues.release()  # the data is ours alone: whoever held a message is no more
-    pumps: list[StreamPump | QueuePump | SchedulePump | Housekeeper] = [
+    pumps: list[Background] = [
         StreamPump(store, function, stream, handlers[function.name], log)
         for function in FUNCTIONS
         for stream in function.streams

@@ -125,7 +125,7 @@ LAYERS: Mapping[str, Layer] = {
 }
 _NOBODY_NEEDS = ("*.pyi", "*/py.typed", "*/tests/*", "*/__main__.py", "*.h", "*.c")
 
-_OF_THE_RUNTIME = frozenset({"snapshot_restore_py"})
+OF_THE_RUNTIME = frozenset({"snapshot_restore_py"})
 """Libraries that Lambda's own runtime for Python brings."""
 
 WORKED_OUT: Mapping[str, tuple[str, Path]] = {
@@ -268,7 +268,7 @@ def _function(function: Function, ours: Path, target: Target, out: Path) -> Func
     if ("cache", "share") in function.grants:
         settings["TRINITY_REDIS_URL"] = "redis://trinity"
     needed = needs.of_function(function.module, settings, not_into=WORKED_OUT)
-    known = _OF_THE_RUNTIME.union(*(layer.libraries for layer in LAYERS.values()))
+    known = OF_THE_RUNTIME.union(*(layer.libraries for layer in LAYERS.values()))
     if unknown := needed.libraries - known:
         raise RuntimeError(
             f"{function.name} imports {', '.join(sorted(unknown))}, which no layer has"

@@ -116,6 +116,13 @@ def test_a_vote_takes_a_tenth_of_the_usual_parts(scales: Scales) -> None:
     assert ratio >= LEAST_OF_POWERTOOLS_TO_VOTE
 
 
+def test_what_leads_up_to_a_measurement_leaves_the_output_to_it(
+    evening: Evening, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evening.events("join_room")  # a new room, and people in it
+    assert capsys.readouterr().out == ""
+
+
 def test_the_usual_parts_give_the_same_answer(evening: Evening, scales: Scales) -> None:
     bodies = []
     for name in ("cast_votes", "powertools"):

@@ -55,6 +55,17 @@ def test_an_item_comes_back_as_it_went_in(item):
 
 
 @given(ITEMS)
+def test_an_item_that_is_typed_when_it_is_looked_at_looks_the_same_and_comes_back_at_once(item):
+    typed, encoded = attributes.TypedItem(item), attributes.encode_item(item)
+    assert dict(typed) == encoded
+    assert typed == encoded
+    assert len(typed) == len(encoded)
+    assert all(name in typed and typed.get(name) == encoded[name] for name in encoded)
+    assert ("?" in typed) == ("?" in encoded)
+    assert attributes.decode_item(typed) is item
+
+
+@given(ITEMS)
 def test_an_item_comes_back_from_the_numbers_that_dynamodb_returns(item):
     encoded = attributes.encode_item(item)
     returned = {name: normalised(attribute) for name, attribute in encoded.items()}

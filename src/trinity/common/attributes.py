@@ -11,7 +11,7 @@ so is one of more than 38 digits; any other is an int. A float without a fractio
 integer that it is exactly, and comes back as an int that equals it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 Attribute = dict[str, Any]
@@ -30,20 +30,39 @@ def encode_item(item: Mapping[str, Any]) -> dict[str, Attribute]:
         TypeError: a value is of no type that a table holds.
         ValueError: a number is out of bounds.
     """
-    return {
-        # Most are strings and small numbers: a change feed makes a great many of them.
-        name: {"S": value}
-        if type(value) is str
-        else {"N": str(value)}
-        if type(value) is int and -_INTEGER_BOUND < value < _INTEGER_BOUND
-        else encode(value)
-        for name, value in item.items()
-    }
+    return {name: encode(value) for name, value in item.items()}
 
 
 def decode_item(image: Mapping[str, Attribute]) -> dict[str, Any]:
     """Take the types away again."""
+    if isinstance(image, TypedItem):
+        return image.item
     return {name: decode(attribute) for name, attribute in image.items()}
+
+
+class TypedItem(Mapping[str, Attribute]):
+    """An item as `encode_item` returns it, but an attribute gets its type when it is looked at.
+
+    Who takes the types away again gets what was there before. So a change feed in the process
+    can hand over what DynamoDB's would, and nobody pays for types that nobody looks at.
+    """
+
+    __slots__ = ("item",)
+
+    def __init__(self, item: dict[str, Any]) -> None:
+        self.item = item
+
+    def __getitem__(self, name: str) -> Attribute:
+        return encode(self.item[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.item)
+
+    def __len__(self) -> int:
+        return len(self.item)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.item
 
 
 def encode(value: Any) -> Attribute:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from trinity.common.attributes import encode_item
+from trinity.common.attributes import TypedItem
 from trinity.common.telemetry import Log
 from trinity.domain.errors import Conflict
 from trinity.domain.ids import Millis
@@ -42,9 +42,9 @@ def stream_event(changes: list[Change]) -> dict[str, Any]:
 def _record(change: Change) -> dict[str, Any]:
     images: dict[str, Any] = {}
     if change.new is not None:
-        images["NewImage"] = encode_item(change.new)
+        images["NewImage"] = TypedItem(change.new)
     if change.old is not None:
-        images["OldImage"] = encode_item(change.old)
+        images["OldImage"] = TypedItem(change.old)
     # As DynamoDB marks what its own sweep removes: its time was over.
     expired = change.new is None and change.old is not None and _over(change.old, change.at)
     by_nobody = {"userIdentity": {"type": "Service", "principalId": "dynamodb.amazonaws.com"}}

@@ -7,7 +7,6 @@ match can be recorded only if the ballot is still the one that was looked at.
 """
 
 from collections.abc import Mapping
-from typing import Any
 from typing import cast as as_type
 
 import msgspec
@@ -18,9 +17,6 @@ from trinity.ports import ConditionFailed, Exists, Item, Old, Table, Update
 from trinity.store import keys
 
 _VOTE = "v:"
-
-Image = Mapping[str, Mapping[str, Any]]
-"""A ballot as the change feed has it, each attribute with its type."""
 
 
 class Ballot(msgspec.Struct, frozen=True):
@@ -48,27 +44,26 @@ def from_item(item: Item) -> Ballot:
     )
 
 
-def newcomers(
-    after: Mapping[str, object] | None, before: Mapping[str, object] | None
-) -> list[UserId]:
-    """Return who has a vote in one image of a ballot and none in another; None: no ballot."""
+def newcomers(after: Item | None, before: Item | None) -> list[UserId]:
+    """Return who has a vote in one state of a ballot and none in another; None: no ballot."""
     names = (after or {}).keys() - (before or {}).keys()
     return [UserId(name[len(_VOTE) :]) for name in names if name.startswith(_VOTE)]
 
 
-def changed(after: Image, before: Image | None) -> list[tuple[UserId, Choice | None]]:
-    """Return whose votes differ in two images of a ballot, and what they are after it."""
+def changed(after: Item, before: Item | None) -> list[tuple[UserId, Choice | None]]:
+    """Return whose votes differ in two states of a ballot, and what they are after it."""
     old = before or {}
     names = [name for name in after if name.startswith(_VOTE) and after[name] != old.get(name)]
     gone = [name for name in old if name.startswith(_VOTE) and name not in after]
-    return [(UserId(name[len(_VOTE) :]), after[name]["S"]) for name in names] + [
+    return [(UserId(name[len(_VOTE) :]), after[name]) for name in names] + [
         (UserId(name[len(_VOTE) :]), None) for name in gone
     ]
 
 
-def rev(image: Image) -> int:
+def rev(item: Item) -> int:
     """Return the number of writes of a ballot."""
-    return int(image["rev"]["N"])
+    number: int = item["rev"]
+    return number
 
 
 def cast(

@@ -195,15 +195,16 @@ def _of_members(old: Room | None, new: Room) -> Iterator[Fact]:
 
 
 def _votes(change: Change) -> Iterator[Vote]:
-    if change.new_image is None:
+    new = change.new
+    if new is None:
         return  # the room is removed, and its ballots with it
     cause = change.cause
-    for user, choice in ballots.changed(change.new_image, change.old_image):
+    for user, choice in ballots.changed(new, change.old):
         yield Vote(
             title_id=keys.title_id(change.sk),
             user_id=user,
             choice=choice,
-            rev=ballots.rev(change.new_image),
+            rev=ballots.rev(new),
             at=change.at,
             correlation_id=cause.request_id if cause is not None else None,
         )

@@ -224,9 +224,9 @@ def _count(table: Table, realtime: Realtime, room: Room, changes: Sequence[Chang
             return None
         counts = dict(head.progress)
         for change in fresh:
-            for user in ballots.newcomers(change.new_image, change.old_image):
+            for user in ballots.newcomers(change.new, change.old):
                 counts[user] = counts.get(user, 0) + 1
-            for user in ballots.newcomers(change.old_image, change.new_image):
+            for user in ballots.newcomers(change.old, change.new):
                 counts[user] = counts.get(user, 0) - 1
         counts = {user: count for user, count in counts.items() if count}
         applied = {**head.applied, "ballots": fresh[-1].seq}

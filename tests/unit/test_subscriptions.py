@@ -4,6 +4,8 @@ import asyncio
 import base64
 import contextlib
 import json
+import math
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -400,6 +402,7 @@ async def allow(_function: Any, _event: Any) -> None:
 
 
 def endpoint(call: Any = allow, log: Any = None, expires: float = 0, **limits: Any) -> Realtime:
+    limits.setdefault("rest_from_s", math.inf)  # or it would depend on how fast tests run
     return Realtime(call, Users(expires), log or Lines(), Limits(**limits))  # type: ignore[arg-type]
 
 
@@ -742,6 +745,44 @@ def test_what_comes_together_goes_out_in_one_piece_but_never_too_much_of_it() ->
         await settle()
         assert cursors(client) == list(range(1, 201))
         assert client.wire.writes == (4 if client.frames else 0)
+        await client.leave()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("pause_s", "turns"), [(0.003, [[1], [2], [3, 4]]), (0.1, [[1], [2], [3], [4]])]
+)
+def test_what_comes_goes_out_together_if_telling_takes_most_of_the_time(
+    pause_s: float, turns: list[list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)  # the loop's own clock, too
+
+    async def main() -> None:
+        nonlocal now
+        realtime = endpoint(rest_from_s=0.001)
+        client = Client(realtime)
+        await client.start("1", "r1")
+        client.told()
+        tell, taken = realtime._tell_arrived, []
+
+        def tell_for_long() -> None:
+            nonlocal now
+            if realtime._arrived:
+                taken.append([int(event["cursor"]) for _, event in realtime._arrived])
+                tell()
+                now += 0.008
+
+        monkeypatch.setattr(realtime, "_tell_arrived", tell_for_long)
+        for number in (1, 2, 3, 4):
+            realtime.publish("r1", numbered(number))  # type: ignore[arg-type]
+            await settle()
+            now += pause_s
+        now += 0.008  # the rest is over
+        await settle()
+        assert taken == turns
+        assert cursors(client) == [1, 2, 3, 4]
         await client.leave()
 
     asyncio.run(main())

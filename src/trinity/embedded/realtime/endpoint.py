@@ -90,6 +90,7 @@ class Realtime:
         self._sequences: dict[str, Sequence] = {}
         self._arrived: deque[tuple[str, dict[str, Any]]] = deque()
         self._turn_due = False
+        self._rested_until = 0.0
         self._attendance = Attendance(call, limits, self._end)
         self._requests = itertools.count()
         self._stopping = False
@@ -101,7 +102,7 @@ class Realtime:
         if (_EVENTS, room) not in self._topics:
             return
         self._arrived.append((room, event))
-        if not self._turn_due:  # a turn that is due, but has not begun, takes this event along
+        if not self._turn_due:  # a turn that is due, or not over, sees to this event
             self._turn_due = True
             self._in_the_loop(self._take_turn)
 
@@ -318,15 +319,31 @@ class Realtime:
         subscription.connection.error(subscription.id, _EXPIRED)
 
     def _take_turn(self) -> None:
-        """Tell what has arrived: all events of a room at once, and each room's in order."""
-        self._turn_due = False
+        """Tell what has arrived, and rest for as long as that took if there is hardly a pause.
+
+        What comes meanwhile goes out with one write for each follower, which is most of what
+        telling costs; and requests get their share of the loop.
+        """
+        began = time.monotonic()
+        try:
+            self._tell_arrived()
+        finally:
+            ended = time.monotonic()
+            took, idle = ended - began, began - self._rested_until
+            rest = took if took > max(self._limits.rest_from_s, 2 * idle) else 0.0
+            self._rested_until = ended + rest
+            self._turn_due = rest > 0
+            # Until now, whoever published left the next turn to us; from now on he asks for it.
+            if rest > 0 or self._arrived:
+                self._turn_due = True
+                asyncio.get_running_loop().call_later(rest, self._take_turn)
+
+    def _tell_arrived(self) -> None:
+        """Tell all events of a room at once, and each room's in order."""
         rooms: dict[str, list[dict[str, Any]]] = {}
         for _ in range(min(len(self._arrived), _AT_ONCE)):
             room, event = self._arrived.popleft()
             rooms.setdefault(room, []).append(event)
-        if self._arrived and not self._turn_due:
-            self._turn_due = True
-            asyncio.get_running_loop().call_soon(self._take_turn)
         for room, events in rooms.items():
             sequence = self._sequences.get(room)
             if sequence is None:
@@ -379,7 +396,7 @@ class Realtime:
 
     def _end(self, room: str, user: str | None) -> None:
         while self._arrived:  # whoever goes hears of that first
-            self._take_turn()
+            self._tell_arrived()
         if (sequence := self._sequences.get(room)) is not None:
             self._publish(room, sequence.rest())
         for subscription in self._starting:

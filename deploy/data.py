@@ -62,7 +62,7 @@ class Data(Stack):
         self.stream_failures = self._queue("StreamFailures", "stream-failures")
         accept(self.stream_failures, "SQS3", "It is itself where failures end.")
         self.access_logs = self._bucket("AccessLogs", takes_logs=True)
-        self.blobs = self._bucket("Blobs")
+        self.blobs = self._bucket("Blobs", forgets="media/")
         self.archive = self._bucket("Archive", cool_after_days=90)
         # What somebody has taken in with a camera goes for good when it is processed.
         self.uploads = self._bucket("Uploads", expire_after_days=2, versioned=False)
@@ -266,7 +266,18 @@ class Data(Stack):
         cool_after_days: int | None = None,
         expire_after_days: int | None = None,
         versioned: bool = True,
+        forgets: str | None = None,
     ) -> s3.Bucket:
+        """Return a bucket.
+
+        Args:
+            construct_id: ends its name.
+            takes_logs: it is for access logs.
+            cool_after_days: after which objects become cheaper to keep and dearer to read.
+            expire_after_days: after which objects go.
+            versioned: what was removed or written over can be had back for thirty days.
+            forgets: what objects begin with that people may want gone: they stay for a day.
+        """
         rules = [
             s3.LifecycleRule(
                 id="tidy",
@@ -285,6 +296,17 @@ class Data(Stack):
                 else None,
             )
         ]
+        if forgets:
+            # Of two rules for one object the one that removes it sooner counts:
+            # https://docs.aws.amazon.com/AmazonS3/latest/userguide/lifecycle-conflicts.html
+            rules.append(
+                s3.LifecycleRule(
+                    id="forget",
+                    prefix=forgets,
+                    noncurrent_version_expiration=Duration.days(1),
+                    expired_object_delete_marker=True,
+                )
+            )
         bucket = s3.Bucket(
             self,
             construct_id,

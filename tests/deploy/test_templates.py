@@ -185,6 +185,19 @@ class TestBuckets:
             assert bucket["LifecycleConfiguration"]["Rules"], logical
 
     @everywhere
+    def test_removed_pictures_are_not_kept(self, assembly: Assembly, stage: Stage) -> None:
+        buckets = assembly.resources(f"trinity-{stage.name}-data", "AWS::S3::Bucket")
+        (blobs,) = (bucket for name, bucket in buckets.items() if name.startswith("Blobs"))
+        (rule,) = (
+            rule
+            for rule in blobs["LifecycleConfiguration"]["Rules"]
+            if rule.get("Prefix") == "media/"
+        )
+        assert rule["Status"] == "Enabled"
+        assert rule["NoncurrentVersionExpiration"] == {"NoncurrentDays": 1}
+        assert rule["ExpiredObjectDeleteMarker"] is True
+
+    @everywhere
     def test_they_talk_tls_alone(self, assembly: Assembly, stage: Stage) -> None:
         name = f"trinity-{stage.name}-data"
         guarded = set()

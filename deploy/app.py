@@ -48,10 +48,11 @@ class Region:
             folders=PEOPLE,
             authorizer=self.rooms.authorizer,
         )
+        active = primary != bool(stage.second_stream)
         self.work = Work(
-            app, f"{prefix}-work", env=env, data=self.data, around=around, active=primary
+            app, f"{prefix}-work", env=env, data=self.data, around=around, active=active
         )
-        self.watch = Watch(
+        watch = Watch(
             app,
             f"{prefix}-watch",
             stage=stage,
@@ -59,7 +60,11 @@ class Region:
             data=self.data,
             edge=self.edge,
             functions={**self.rooms.functions, **self.people.functions, **self.work.functions},
+            primary=primary,
         )
+        stacks = [self.data, self.edge, self.rooms, self.people, self.work, watch]
+        for stack in [*stacks, network] if network else stacks:
+            Tags.of(stack).add("trinity-stage", stage.name)
 
 
 def _surroundings(
@@ -93,16 +98,16 @@ def _surroundings(
     arns = {
         "table": data.table.table_arn,
         "stream": data.table.table_stream_arn or f"{data.table.table_arn}/stream/*",
-        "blobs": _bucket_arn(data, "blobs"),
-        "blobs/*": _bucket_arn(data, "blobs") + "/blobs/*",
-        "media/*": _bucket_arn(data, "blobs") + "/media/*",
-        "uploads": _bucket_arn(data, "uploads"),
-        "uploads/*": _bucket_arn(data, "uploads") + "/*",
-        "archive": _bucket_arn(data, "archive"),
-        "archive/*": _bucket_arn(data, "archive") + "/*",
-        "signing": data.signing.secret_arn,
-        "cursors": data.cursors.secret_arn,
-        "push": data.push.secret_arn,
+        "blobs": data.bucket_arn("blobs", data.region),
+        "blobs/*": data.bucket_arn("blobs", data.region) + "/blobs/*",
+        "media/*": data.bucket_arn("blobs", data.region) + "/media/*",
+        "uploads": data.bucket_arn("uploads", data.region),
+        "uploads/*": data.bucket_arn("uploads", data.region) + "/*",
+        "archive": data.bucket_arn("archive", data.region),
+        "archive/*": data.bucket_arn("archive", data.region) + "/*",
+        "signing": data.arn_for_policies(data.signing),
+        "cursors": data.arn_for_policies(data.cursors),
+        "push": data.arn_for_policies(data.push),
         "bus": data.bus.event_bus_arn,
         "publishRoomEvent": f"{mutations}/publishRoomEvent",
         "publishPresence": f"{mutations}/publishPresence",
@@ -125,13 +130,6 @@ def _surroundings(
     )
 
 
-def _bucket_arn(data: Data, name: str) -> str:
-    """Return the ARN of a bucket by its name, which says more than a reference to a stack."""
-    return (
-        f"arn:{data.partition}:s3:::trinity-{data.stage.name}-{data.account}-{data.region}-{name}"
-    )
-
-
 def synthesise(stages: list[Stage], built: Path, output: Path) -> None:
     """Write the templates and assets of some stages into a folder.
 
@@ -148,8 +146,10 @@ def synthesise(stages: list[Stage], built: Path, output: Path) -> None:
         )
         first = Region(app, stage, built, region=PRIMARY_REGION, primary=True)
         if second is not None:
-            second.data.add_stack_dependency(first.data)
-    Tags.of(app).add("trinity-stage", stage.name)
+            # What is copied to has to be there first, and so have the secrets that are read.
+            first.data.add_stack_dependency(second.data)
+            for stack in (second.rooms, second.people, second.work):
+                stack.add_stack_dependency(first.data)
     app.synth()
 
 

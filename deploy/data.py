@@ -1,6 +1,16 @@
 """What lasts: table, buckets, queues, keys. No deployment of anything else can replace it."""
 
-from aws_cdk import CfnOutput, Duration, Environment, RemovalPolicy, Stack
+from aws_cdk import (
+    Aws,
+    CfnCondition,
+    CfnOutput,
+    CfnParameter,
+    Duration,
+    Environment,
+    Fn,
+    RemovalPolicy,
+    Stack,
+)
 from aws_cdk import aws_cloudtrail as cloudtrail
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_events as events
@@ -13,11 +23,13 @@ from aws_cdk import aws_sns_subscriptions as subscriptions
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from deploy.exceptions import accept, tolerate
-from deploy.stages import Stage
+from deploy.exceptions import accept, shown, tolerate
+from deploy.stages import PRIMARY_REGION, Stage
 from trinity.topology import FUNCTIONS
 
 UPLOADS_QUEUE = "process-upload"
+COPYING = "to-the-other-region"
+"""The rule by which S3 copies."""
 _LONGEST_RETENTION = Duration.days(14)
 
 
@@ -31,6 +43,7 @@ class Data(Stack):
         access_logs: where S3 and CloudFront write down who asked for what.
         signing, cursors, push: secrets: the keys of access tokens, the one of cursors, and what the
             keys for Web Push are made of.
+        copied: names of buckets that are copied, and of those in the other region that take it.
         bus: takes domain events.
         notices: the topic that takes notices to the queues of their channels.
         queues: by the names of the topology; dead-letter queues have `-dead` behind.
@@ -69,6 +82,11 @@ class Data(Stack):
         self.web = self._bucket("Web")
         for served, below in ((self.web, "*"), (self.blobs, "media/*")):
             self._let_cloudfront_read(served, below)
+        self.copied: dict[str, str] = {}
+        if stage.second_region:
+            other = stage.second_region if primary else PRIMARY_REGION
+            # The page is put into the first region alone. Uploads are processed where they arrive.
+            self._copy(other, ["blobs", "archive", *(["web"] if primary else [])])
         self._receive_uploads()
         self.signing = self._secret("Signing", "Keys that sign access tokens, in JSON")
         self.cursors = self._secret("Cursors", "Signs the cursors of lists")
@@ -162,9 +180,18 @@ class Data(Stack):
             replica_regions=[secretsmanager.ReplicaRegion(region=second)] if second else None,
         )
 
+    def arn_for_policies(self, secret: secretsmanager.ISecret) -> str:
+        """Return the ARN of a secret, with any end if it is a replica: that one is drawn by AWS."""
+        return secret.secret_full_arn or f"{secret.secret_arn}-??????"
+
     def _replica(self) -> dynamodb.ITableV2:
         """Return the replica of the table that the first region has put here."""
-        return dynamodb.TableV2.from_table_name(self, "Table", f"trinity-{self.stage.name}")
+        arn = self.format_arn(
+            service="dynamodb", resource="table", resource_name=f"trinity-{self.stage.name}"
+        )
+        return dynamodb.TableV2.from_table_attributes(
+            self, "Table", table_arn=arn, table_stream_arn=self.stage.second_stream
+        )
 
     def _make_table(self) -> dynamodb.TableV2:
         second = self.stage.second_region
@@ -311,8 +338,7 @@ class Data(Stack):
             self,
             construct_id,
             # Named, so that the other region and a reviewer of permissions know which one is meant.
-            bucket_name=f"trinity-{self.stage.name}-{self.account}-{self.region}"
-            f"-{construct_id.lower()}",
+            bucket_name=self.bucket_name(construct_id.lower(), self.region),
             versioned=versioned,
             block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
             encryption=s3.BucketEncryption.S3_MANAGED,
@@ -329,6 +355,96 @@ class Data(Stack):
         if takes_logs:
             tolerate(bucket, "W3045", "CloudFront writes its logs by access control lists.")
         return bucket
+
+    def bucket_name(self, name: str, region: str) -> str:
+        """Return what the bucket is called that has this name in a region of the stage."""
+        return f"trinity-{self.stage.name}-{self.account}-{region}-{name}"
+
+    def bucket_arn(self, name: str, region: str) -> str:
+        """Return the ARN of a bucket by its name, which says more than a reference to a stack."""
+        return f"arn:{self.partition}:s3:::{self.bucket_name(name, region)}"
+
+    def _copy(self, other: str, names: list[str]) -> None:
+        """Have S3 copy what comes into buckets, and what is removed, to those of another region.
+
+        Copies are not copied on, so two buckets may copy to each other. A bucket that is copied to
+        has to be there before, and neither is when both regions are new: so the second region,
+        which is deployed first, begins to copy when it is told to, by a parameter.
+        https://docs.aws.amazon.com/AmazonS3/latest/userguide/replication-requirements.html
+        """
+        here = [self.bucket_arn(name, self.region) for name in names]
+        there = [self.bucket_arn(name, other) for name in names]
+        role = iam.Role(
+            self,
+            "Copier",
+            description=f"Trinity ({self.stage.name}): S3 copies to {other}",
+            assumed_by=iam.ServicePrincipal("s3.amazonaws.com"),
+            # https://docs.aws.amazon.com/AmazonS3/latest/userguide/setting-repl-config-perm-overview.html
+            inline_policies={
+                "Copy": iam.PolicyDocument(
+                    statements=[
+                        iam.PolicyStatement(
+                            actions=["s3:GetReplicationConfiguration", "s3:ListBucket"],
+                            resources=here,
+                        ),
+                        iam.PolicyStatement(
+                            actions=[
+                                "s3:GetObjectVersionForReplication",
+                                "s3:GetObjectVersionAcl",
+                                "s3:GetObjectVersionTagging",
+                            ],
+                            resources=[f"{arn}/*" for arn in here],
+                        ),
+                        iam.PolicyStatement(
+                            actions=[
+                                "s3:ReplicateObject",
+                                "s3:ReplicateDelete",
+                                "s3:ReplicateTags",
+                            ],
+                            resources=[f"{arn}/*" for arn in there],
+                        ),
+                    ]
+                )
+            },
+        )
+        for arn in (*here, *there):
+            accept(role, f"IAM5[Resource::{shown(self, arn)}/*]", "All of a bucket is copied.")
+        copies = None if self._primary else self._when_told_to_copy()
+        for name, to in zip(names, there, strict=True):
+            self.copied[self.bucket_name(name, self.region)] = self.bucket_name(name, other)
+            bucket: s3.Bucket = getattr(self, name)
+            bare = bucket.node.default_child
+            assert isinstance(bare, s3.CfnBucket)
+            configuration = {
+                "Role": role.role_arn,
+                "Rules": [
+                    {
+                        "Id": COPYING,
+                        "Priority": 1,
+                        "Status": "Enabled",
+                        "Filter": {"Prefix": ""},
+                        "DeleteMarkerReplication": {"Status": "Enabled"},
+                        "Destination": {"Bucket": to, "Metrics": {"Status": "Enabled"}},
+                    }
+                ],
+            }
+            bare.add_property_override(
+                "ReplicationConfiguration",
+                configuration
+                if copies is None
+                else Fn.condition_if(copies.logical_id, configuration, Aws.NO_VALUE),
+            )
+
+    def _when_told_to_copy(self) -> CfnCondition:
+        told = CfnParameter(
+            self,
+            "CopyBack",
+            type="String",
+            default="no",
+            allowed_values=["no", "yes"],
+            description="yes, once the buckets of the first region are there",
+        )
+        return CfnCondition(self, "Copies", expression=Fn.condition_equals(told, "yes"))
 
     def _let_cloudfront_read(self, bucket: s3.Bucket, below: str) -> None:
         """Let distributions of this account read; which one, this stack cannot know yet."""
@@ -384,7 +500,11 @@ class Data(Stack):
             enable_file_validation=True,
         )
         # Who read signing keys is in the management events; who read uploads is asked for here.
+        taken_in: list[s3.IBucket] = [self.uploads]
+        if self.stage.second_region:
+            name = self.bucket_name("uploads", self.stage.second_region)
+            taken_in.append(s3.Bucket.from_bucket_name(self, "UploadsOfTheSecond", name))
         trail.add_s3_event_selector(
-            [cloudtrail.S3EventSelector(bucket=self.uploads)],
+            [cloudtrail.S3EventSelector(bucket=bucket) for bucket in taken_in],
             include_management_events=True,
         )

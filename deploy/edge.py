@@ -75,7 +75,8 @@ class Edge(Stack):
         )
         self._origin_host = f"{self.http.api_id}.execute-api.{self.region}.{self.url_suffix}"
         if zone is not None and stage.second_region:
-            self._name_of_the_region(zone, primary=primary)
+            self._name_of_both_regions(zone, primary=primary)
+            self._graphql_by_that_name()
         self.public_url = f"https://{stage.domain}"
         if primary:
             distribution = self._distribution(zone)
@@ -169,7 +170,7 @@ class Edge(Stack):
         )
         return api
 
-    def _name_of_the_region(self, zone: route53.IHostedZone, *, primary: bool) -> None:
+    def _name_of_both_regions(self, zone: route53.IHostedZone, *, primary: bool) -> None:
         """Let both regions answer to one name, the second one while the first is ill."""
         name = f"api.{self._stage.domain}"
         domain = apigateway.DomainName(
@@ -219,6 +220,33 @@ class Edge(Stack):
         )
         self._origin_host = name
 
+    def _graphql_by_that_name(self) -> None:
+        """Let the HTTP API hand GraphQL on to AppSync of its own region.
+
+        Two APIs of AppSync cannot share a name, since it is one of CloudFront's, but two of API
+        Gateway can: so GraphQL goes where the HTTP API goes, and tokens are those of that region.
+        https://docs.aws.amazon.com/reference-architecture-diagrams/latest/multi-region-appsync-proxy/multi-region-appsync-proxy.html
+        """
+        integration = apigateway.CfnIntegration(
+            self,
+            "GraphqlIntegration",
+            api_id=self.http.api_id,
+            integration_type="HTTP_PROXY",
+            integration_method="ANY",
+            integration_uri=self.graphql.graphql_url,
+            payload_format_version="1.0",
+            timeout_in_millis=30_000,
+        )
+        route = apigateway.CfnRoute(
+            self,
+            "GraphqlRoute",
+            api_id=self.http.api_id,
+            route_key="ANY /graphql",
+            target=f"integrations/{integration.ref}",
+            authorization_type="NONE",
+        )
+        accept(route, "APIG4", "AppSync looks at the token itself.")
+
     # ------------------------------------------------------------------------------- CloudFront
 
     def _distribution(self, zone: route53.IHostedZone | None) -> cloudfront.Distribution:
@@ -229,14 +257,16 @@ class Edge(Stack):
         )
         graphql_host = Fn.select(2, Fn.split("/", self.graphql.graphql_url))
         realtime_host = Fn.join(".appsync-realtime-api.", Fn.split(".appsync-api.", graphql_host))
-        graphql = origins.HttpOrigin(
+        graphql: cloudfront.IOrigin = origins.HttpOrigin(
             graphql_host, origin_ssl_protocols=[cloudfront.OriginSslPolicy.TLS_V1_2]
         )
+        if self._stage.second_region:
+            graphql = api
         realtime = origins.HttpOrigin(
             realtime_host, origin_ssl_protocols=[cloudfront.OriginSslPolicy.TLS_V1_2]
         )
-        page = self._bucket("Page", self._data.web)
-        media = self._bucket("Media", self._data.blobs)
+        page = self._files("Page", "web")
+        media = self._files("Media", "blobs")
         headers = self._headers()
         dynamic = {
             "viewer_protocol_policy": cloudfront.ViewerProtocolPolicy.HTTPS_ONLY,
@@ -320,13 +350,29 @@ class Edge(Stack):
             )
         return distribution
 
-    def _bucket(self, construct_id: str, bucket: s3.IBucket) -> cloudfront.IOrigin:
+    def _files(self, construct_id: str, name: str) -> cloudfront.IOrigin:
+        """Return a bucket as an origin, with that of the second region behind it if there is one.
+
+        CloudFront asks the second one when the first has no answer or not the file, and for GET,
+        HEAD and OPTIONS alone; it refuses an origin group where others are allowed.
+        https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/high_availability_origin_failover.html
+        """
+        first = self._bucket(construct_id, name, self.region)
+        if self._stage.second_region is None:
+            return first
+        return origins.OriginGroup(
+            primary_origin=first,
+            fallback_origin=self._bucket(
+                f"{construct_id}OfTheSecond", name, self._stage.second_region
+            ),
+            # S3 says 403 of a file that is not there to whoever may not list.
+            fallback_status_codes=[403, 404, 500, 502, 503, 504],
+        )
+
+    def _bucket(self, construct_id: str, name: str, region: str) -> cloudfront.IOrigin:
         """Return a bucket as an origin; its own stack lets CloudFront read it."""
         known = s3.Bucket.from_bucket_attributes(
-            self,
-            construct_id,
-            bucket_name=bucket.bucket_name,
-            region=self.region,
+            self, construct_id, bucket_name=self._data.bucket_name(name, region), region=region
         )
         return origins.S3BucketOrigin.with_origin_access_control(known)
 

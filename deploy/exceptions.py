@@ -1,6 +1,6 @@
 """Rules of cdk-nag and cfn-lint that a resource breaks, each said where the resource is made."""
 
-from aws_cdk import Acknowledgment, CfnResource, Validations
+from aws_cdk import Acknowledgment, CfnResource, Stack, Validations
 from constructs import Construct
 
 _PACK = "AwsSolutions"
@@ -30,3 +30,11 @@ def tolerate(construct: Construct, check: str, reason: str) -> None:
     resource = construct if isinstance(construct, CfnResource) else construct.node.default_child
     assert isinstance(resource, CfnResource)
     resource.add_metadata("cfn-lint", {"config": {"ignore_checks": [check]}, "reason": reason})
+
+
+def shown(scope: Construct, arn: str) -> str:
+    """Return an ARN as cdk-nag shows it."""
+    stack = Stack.of(scope)
+    return arn.replace(stack.partition, "<AWS::Partition>").replace(
+        stack.account, "<AWS::AccountId>"
+    )

@@ -15,7 +15,7 @@ from constructs import Construct
 
 from deploy import permissions
 from deploy.artefacts import Artefacts
-from deploy.exceptions import accept, tolerate
+from deploy.exceptions import accept, shown, tolerate
 from deploy.stages import CRITICAL, Stage
 from trinity.topology import Function
 
@@ -262,16 +262,8 @@ def _role(
         if arn.endswith("/*"):
             accept(
                 role,
-                f"IAM5[Resource::{_shown(scope, arn)}]",
+                f"IAM5[Resource::{shown(scope, arn)}]",
                 "Objects are named by what is in them, streams by when they began.",
             )
     # CDK would add a policy of its own for what it sees; all of that is in ours already.
     return role.without_policy_updates()
-
-
-def _shown(scope: Construct, arn: str) -> str:
-    """Return an ARN as cdk-nag shows it."""
-    stack = Stack.of(scope)
-    return arn.replace(stack.partition, "<AWS::Partition>").replace(
-        stack.account, "<AWS::AccountId>"
-    )

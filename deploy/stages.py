@@ -25,6 +25,8 @@ class Stage:
     Attributes:
         name: of the stage; all stacks are called `trinity-NAME-…`.
         second_region: holds a replica of everything but the front; None for a single region.
+        second_stream: ARN of the stream of the table there; with it the second region does what
+            streams and clocks ask for, instead of the first: docs/runbooks.md#a-region-is-down
         domain: the name that people use; None: the one that CloudFront gives.
         hosted_zone_id: of the domain in Route 53.
         mail_from: the address that mail comes from; SES has to know its domain.
@@ -47,6 +49,7 @@ class Stage:
 
     name: str
     second_region: str | None = None
+    second_stream: str | None = None
     domain: str | None = None
     hosted_zone_id: str | None = None
     mail_from: str = "trinity@example.org"
@@ -70,6 +73,8 @@ class Stage:
             raise ValueError(f"{self.name}: the second region is the first one")
         if self.second_region and not (self.domain and self.hosted_zone_id):
             raise ValueError(f"{self.name}: two regions are told apart by a domain of our own")
+        if self.second_stream and f":{self.second_region}:" not in self.second_stream:
+            raise ValueError(f"{self.name}: that is no stream of the second region")
         if bool(self.domain) != bool(self.hosted_zone_id):
             raise ValueError(f"{self.name}: a domain needs the id of its hosted zone")
 

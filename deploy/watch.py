@@ -17,7 +17,7 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
 
-from deploy.data import Data
+from deploy.data import COPYING, Data
 from deploy.edge import Edge
 from deploy.functions import LambdaFunction, log_name
 from deploy.stages import CRITICAL, Stage
@@ -57,6 +57,7 @@ class Watch(Stack):
         data: Data,
         edge: Edge,
         functions: dict[str, LambdaFunction],
+        primary: bool,
     ) -> None:
         super().__init__(
             scope, construct_id, env=env, description=f"Trinity ({stage.name}): alarms"
@@ -92,9 +93,12 @@ class Watch(Stack):
         self._queues(data)
         self._feeds(functions)
         self._table(data)
+        self._copies(data)
         self._left_out(functions)
-        self._dashboard(data, functions)
-        self._bill()
+        # Budgets and dashboards are of the account, not of a region.
+        self._dashboard(data, functions, suffix="" if primary else "-second")
+        if primary:
+            self._bill()
 
     def _metric(
         self,
@@ -206,6 +210,25 @@ class Watch(Stack):
             "The table turned requests away",
         )
 
+    def _copies(self, data: Data) -> None:
+        """Tell of objects that S3 could not copy: it does not try them again.
+
+        https://docs.aws.amazon.com/AmazonS3/latest/userguide/repl-metrics.html
+        """
+        for source, destination in data.copied.items():
+            rule = {
+                "SourceBucket": source,
+                "DestinationBucket": destination,
+                "RuleId": COPYING,
+            }
+            self._alarm(
+                f"NotCopied-{source.rpartition('-')[2]}",
+                self._metric("AWS/S3", "OperationsFailedReplication", rule, "Sum"),
+                1,
+                "What one region has does not come to the other",
+                runbook="not-copied",
+            )
+
     def _left_out(self, functions: dict[str, LambdaFunction]) -> None:
         """Count what functions log as errors: the faults of ours among all that goes wrong."""
         for name in functions:
@@ -227,12 +250,12 @@ class Watch(Stack):
             "A function failed in a way that is a fault of ours",
         )
 
-    def _dashboard(self, data: Data, functions: dict[str, LambdaFunction]) -> None:
+    def _dashboard(self, data: Data, functions: dict[str, LambdaFunction], *, suffix: str) -> None:
         def graph(title: str, *metrics: cloudwatch.IMetric) -> cloudwatch.GraphWidget:
             return cloudwatch.GraphWidget(title=title, left=list(metrics), width=8, height=6)
 
         dashboard = cloudwatch.Dashboard(
-            self, "Dashboard", dashboard_name=f"trinity-{self._stage.name}"
+            self, "Dashboard", dashboard_name=f"trinity-{self._stage.name}{suffix}"
         )
         critical = [functions[name].function for name in CRITICAL]
         dashboard.add_widgets(

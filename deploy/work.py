@@ -19,8 +19,8 @@ _DAY_S = 24 * 3600
 class Work(Stack):
     """Functions that nobody waits for, and what calls them.
 
-    In a region that stands by (`active` is false) they are there and nothing calls them: the
-    streams of both regions tell of every change, and it is to be told once.
+    In a region that stands by (`active` is false) no stream and no clock calls them: those of both
+    regions tell of the same, and it is to be told once. Queues hold what came up in their region.
 
     Attributes:
         functions: by name.
@@ -104,7 +104,6 @@ class Work(Stack):
             "Messages",
             function_name=called.alias.function_arn,
             event_source_arn=full.queue_arn,
-            enabled=self._active,
             batch_size=queue.batch,
             maximum_batching_window_in_seconds=int(queue.window_s) or None,
             function_response_types=["ReportBatchItemFailures"],

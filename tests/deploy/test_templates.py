@@ -4,6 +4,7 @@ import filecmp
 import json
 import re
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -464,12 +465,224 @@ class TestStages:
             assert ("TRINITY_REDIS_URL" in lambda_["Environment"]["Variables"]) == shares
         assert assembly.resources("trinity-prod-network", "AWS::EC2::NatGateway") == {}
 
+    def test_every_resource_is_billed_to_its_stage(self, assembly: Assembly) -> None:
+        for stage in STAGES.values():
+            for part in ("data", "edge", "rooms", "people", "work", "watch"):
+                template = json.dumps(assembly.template(f"trinity-{stage.name}-{part}"))
+                tags = re.findall(r'{"Key": "trinity-stage", "Value": "([a-z-]+)"}', template)
+                assert set(tags) == {stage.name}, part
+
+
+TWO = STAGES["prod-multi-region"]
+FIRST, SECOND = f"trinity-{TWO.name}", f"trinity-{TWO.name}-second"
+MAPPING, SCHEDULE = "AWS::Lambda::EventSourceMapping", "AWS::Scheduler::Schedule"
+
+
+def plain(value: Any) -> str:
+    """Return a joined text with `*` for what only CloudFormation knows."""
+    if isinstance(value, str):
+        return value
+    return "".join(part if isinstance(part, str) else "*" for part in value["Fn::Join"][1])
+
+
+def listens(assembly: Assembly, stack: str) -> tuple[int, int]:
+    """Return how many mappings of the stream and running clocks a stack has."""
+    mappings = assembly.resources(f"{stack}-work", MAPPING).values()
+    streams = [m for m in mappings if "StartingPosition" in m]
+    clocks = assembly.resources(f"{stack}-work", SCHEDULE).values()
+    return len(streams), sum(clock["State"] == "ENABLED" for clock in clocks)
+
+
+class TestTwoRegions:
+    """The stage that has a second region."""
+
+    def test_buckets_that_both_regions_read_are_copied(self, assembly: Assembly) -> None:
+        copies = set()
+        for stack in (FIRST, SECOND):
+            for bucket in assembly.resources(f"{stack}-data", "AWS::S3::Bucket").values():
+                configuration = bucket.get("ReplicationConfiguration")
+                if configuration is None:
+                    continue
+                if "Fn::If" in configuration:
+                    told, configuration, otherwise = configuration["Fn::If"]
+                    assert (stack, told, otherwise) == (SECOND, "Copies", {"Ref": "AWS::NoValue"})
+                assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
+                (rule,) = configuration["Rules"]
+                assert (rule["Status"], rule["Filter"]) == ("Enabled", {"Prefix": ""})
+                assert rule["DeleteMarkerReplication"] == {"Status": "Enabled"}
+                target = plain(rule["Destination"]["Bucket"]).removeprefix("arn:*:s3:::")
+                copies.add((plain(bucket["BucketName"]), target))
+        here, there = (f"trinity-{TWO.name}-*-{r}-" for r in ("us-east-1", "eu-west-1"))
+        assert copies == {
+            (f"{here}blobs", f"{there}blobs"),
+            (f"{here}archive", f"{there}archive"),
+            (f"{here}web", f"{there}web"),
+            (f"{there}blobs", f"{here}blobs"),
+            (f"{there}archive", f"{here}archive"),
+        }
+
+    def test_the_second_region_copies_when_the_first_is_there(self, assembly: Assembly) -> None:
+        told = assembly.template(f"{SECOND}-data")["Parameters"]["CopyBack"]
+        assert (told["Default"], told["AllowedValues"]) == ("no", ["no", "yes"])
+        stacks = json.loads((assembly.folder / "manifest.json").read_text())["artifacts"]
+        assert f"{SECOND}-data" in stacks[f"{FIRST}-data"]["dependencies"]
+        for part in ("rooms", "people", "work"):  # they read secrets, which the first one puts here
+            assert f"{FIRST}-data" in stacks[f"{SECOND}-{part}"]["dependencies"]
+
+    @pytest.mark.parametrize("stack", [FIRST, SECOND])
+    def test_who_copies_may_do_nothing_else(self, assembly: Assembly, stack: str) -> None:
+        (copier,) = (
+            role
+            for logical, role in assembly.resources(f"{stack}-data", "AWS::IAM::Role").items()
+            if logical.startswith("Copier")
+        )
+        (trusted,) = copier["AssumeRolePolicyDocument"]["Statement"]
+        assert trusted["Principal"] == {"Service": "s3.amazonaws.com"}
+        written = {
+            plain(resource).rpartition("1-")[2]
+            for statement in _statements(copier)
+            if "s3:ReplicateObject" in statement["Action"]
+            for resource in statement["Resource"]
+        }
+        wanted = {"blobs/*", "archive/*"} | ({"web/*"} if stack == FIRST else set())
+        assert written == wanted
+
+    def test_files_come_from_the_other_region_where_the_first_has_none(
+        self, assembly: Assembly
+    ) -> None:
+        distribution = assembly.only(f"{FIRST}-edge", "AWS::CloudFront::Distribution")
+        config = distribution["DistributionConfig"]
+        hosts = {o["Id"]: plain(o["DomainName"]) for o in config["Origins"] if _of_s3(o)}
+        groups = {}
+        for group in config["OriginGroups"]["Items"]:
+            members = [hosts[member["OriginId"]] for member in group["Members"]["Items"]]
+            codes = group["FailoverCriteria"]["StatusCodes"]["Items"]
+            assert set(codes) >= {403, 404, 500, 502, 503, 504}
+            groups[group["Id"]] = members
+        name = f"trinity-{TWO.name}-*"
+
+        def of_both(bucket: str) -> list[str]:
+            regions = ("us-east-1", "eu-west-1")
+            return [f"{name}-{r}-{bucket}.s3.{r}.amazonaws.com" for r in regions]
+
+        (pictures,) = (b for b in config["CacheBehaviors"] if b["PathPattern"] == "/media/*")
+        page = config["DefaultCacheBehavior"]
+        assert groups[page["TargetOriginId"]] == of_both("web")
+        assert groups[pictures["TargetOriginId"]] == of_both("blobs")
+
+    def test_cloudfront_is_asked_for_no_failover_that_it_refuses(self, assembly: Assembly) -> None:
+        distribution = assembly.only(f"{FIRST}-edge", "AWS::CloudFront::Distribution")
+        config = distribution["DistributionConfig"]
+        groups = {group["Id"] for group in config["OriginGroups"]["Items"]}
+        for behavior in (config["DefaultCacheBehavior"], *config["CacheBehaviors"]):
+            if behavior["TargetOriginId"] in groups:
+                methods = behavior.get("AllowedMethods", ["GET", "HEAD"])
+                assert set(methods) <= {"GET", "HEAD", "OPTIONS"}, behavior
+
+    def test_both_apis_are_asked_in_the_region_that_is_well(self, assembly: Assembly) -> None:
+        distribution = assembly.only(f"{FIRST}-edge", "AWS::CloudFront::Distribution")
+        config = distribution["DistributionConfig"]
+        hosts = {origin["Id"]: origin["DomainName"] for origin in config["Origins"]}
+        asked = {b["PathPattern"]: hosts.get(b["TargetOriginId"]) for b in config["CacheBehaviors"]}
+        name = f"api.{TWO.domain}"
+        for path in ("/api/*", "/api/catalogue/*", "/.well-known/*", "/graphql"):
+            assert asked[path] == name
+        for stack, role in ((FIRST, "PRIMARY"), (SECOND, "SECONDARY")):
+            records = assembly.resources(f"{stack}-edge", "AWS::Route53::RecordSet").values()
+            (record,) = (record for record in records if "Failover" in record)
+            assert (record["Name"].rstrip("."), record["Failover"]) == (name, role)
+            health = assembly.resources(f"{stack}-edge", "AWS::Route53::HealthCheck")
+            assert record["HealthCheckId"]["Fn::GetAtt"][0] in health
+            (check,) = health.values()
+            assert check["HealthCheckConfig"]["ResourcePath"] == "/api/health"
+
+    @pytest.mark.parametrize("stack", [FIRST, SECOND])
+    def test_graphql_goes_with_the_http_api(self, assembly: Assembly, stack: str) -> None:
+        edge = f"{stack}-edge"
+        route = assembly.only(edge, "AWS::ApiGatewayV2::Route")
+        ((logical, integration),) = assembly.resources(
+            edge, "AWS::ApiGatewayV2::Integration"
+        ).items()
+        assert route["RouteKey"] == "ANY /graphql"
+        assert route["Target"]["Fn::Join"][1] == ["integrations/", {"Ref": logical}]
+        (api,) = assembly.resources(edge, "AWS::AppSync::GraphQLApi")
+        assert integration["IntegrationUri"] == {"Fn::GetAtt": [api, "GraphQLUrl"]}
+
+    def test_secrets_are_in_both_and_may_be_read_in_both(self, assembly: Assembly) -> None:
+        secrets = assembly.resources(f"{FIRST}-data", "AWS::SecretsManager::Secret").values()
+        for secret in secrets:
+            assert secret["ReplicaRegions"] == [{"Region": TWO.second_region}]
+        names = {secret["Name"] for secret in secrets}
+        # AWS ends the ARN of a secret with six letters, and a policy has to name them.
+        read = {
+            plain(resource).rpartition(":secret:")[2]
+            for part in ("rooms", "people", "work")
+            for role in assembly.resources(f"{SECOND}-{part}", "AWS::IAM::Role").values()
+            for statement in _statements(role)
+            if "secretsmanager:GetSecretValue" in statement["Action"]
+            for resource in [statement["Resource"]]
+        }
+        assert read == {f"{name}-??????" for name in names}
+
+    def test_what_belongs_to_the_account_is_made_once(self, assembly: Assembly) -> None:
+        for kind, name in (
+            ("AWS::CloudWatch::Dashboard", lambda one: one["DashboardName"]),
+            ("AWS::Budgets::Budget", lambda one: one["Budget"]["BudgetName"]),
+        ):
+            made = [
+                name(one)
+                for stack in assembly.names()
+                for one in assembly.resources(stack, kind).values()
+            ]
+            assert len(made) == len(set(made)) >= len(STAGES), made
+
+    def test_a_copy_that_fails_is_told(self, assembly: Assembly) -> None:
+        for stack, buckets in (
+            (FIRST, {"blobs", "archive", "web"}),
+            (SECOND, {"blobs", "archive"}),
+        ):
+            alarms = assembly.resources(f"{stack}-watch", "AWS::CloudWatch::Alarm").values()
+            about = {
+                alarm["AlarmName"].rpartition("-")[2]
+                for alarm in alarms
+                if alarm.get("MetricName") == "OperationsFailedReplication"
+            }
+            assert about == buckets
+
     def test_a_region_that_stands_by_tells_nothing_twice(self, assembly: Assembly) -> None:
-        mappings = "AWS::Lambda::EventSourceMapping"
-        for mapping in assembly.resources(
-            "trinity-prod-multi-region-second-work", mappings
-        ).values():
-            assert mapping["Enabled"] is False
+        clocks = sum(len(function.schedules) for function in FUNCTIONS)
+        feeds = sum(bool(function.streams) for function in FUNCTIONS)
+        assert listens(assembly, FIRST) == (feeds, clocks)
+        assert listens(assembly, SECOND) == (0, 0)
+
+    def test_what_came_up_in_a_region_is_worked_off_there(self, assembly: Assembly) -> None:
+        for stack in (FIRST, SECOND):
+            mappings = assembly.resources(f"{stack}-work", MAPPING).values()
+            of_queues = [m for m in mappings if "StartingPosition" not in m]
+            assert len(of_queues) == sum(f.queue is not None for f in FUNCTIONS)
+            assert not any(mapping.get("Enabled") is False for mapping in of_queues)
+
+    def test_the_work_can_be_moved(self, aws: Built, tmp_path: Path) -> None:
+        stream = f"arn:aws:dynamodb:{TWO.second_region}:1:table/t/stream/2026"
+        synthesise([replace(TWO, second_stream=stream)], aws.folder, tmp_path)
+        moved = Assembly(tmp_path)
+        clocks = sum(len(function.schedules) for function in FUNCTIONS)
+        feeds = sum(bool(function.streams) for function in FUNCTIONS)
+        assert listens(moved, FIRST) == (0, 0)
+        assert listens(moved, SECOND) == (feeds, clocks)
+        for mapping in moved.resources(f"{SECOND}-work", MAPPING).values():
+            if "StartingPosition" in mapping:
+                assert mapping["EventSourceArn"] == stream
+                # Nothing is missed: whoever gets a change again knows it.
+                assert mapping["StartingPosition"] == "TRIM_HORIZON"
+
+    def test_a_stream_of_another_region_is_refused(self) -> None:
+        with pytest.raises(ValueError, match="no stream of the second region"):
+            replace(TWO, second_stream="arn:aws:dynamodb:us-east-1:1:table/t/stream/2026")
+
+
+def _of_s3(origin: dict[str, Any]) -> bool:
+    return "S3OriginConfig" in origin
 
 
 class TestFeeds:
@@ -505,9 +718,12 @@ class TestAlarms:
             for line in runbooks.splitlines()
             if line.startswith("#")
         }
-        for stack in ("watch", "rooms", "people"):
+        stages = ("trinity-prod", FIRST, SECOND)
+        for stack in (
+            f"{stage}-{part}" for stage in stages for part in ("watch", "rooms", "people")
+        ):
             for kind in ("AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm"):
-                for alarm in assembly.resources(f"trinity-prod-{stack}", kind).values():
+                for alarm in assembly.resources(stack, kind).values():
                     if "AlarmDescription" not in alarm or "scaling" in alarm.get("AlarmName", ""):
                         continue
                     anchor = alarm["AlarmDescription"].rpartition("docs/runbooks.md#")[2]

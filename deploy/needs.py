@@ -21,12 +21,15 @@ PACKAGE = "trinity"
 _CHOOSER = f"{PACKAGE}.bootstrap"
 """Imports the adapters of every host; which of them count is seen when it is run."""
 _CHOICES = "Services"
+_KIND = "_Function"
+"""What the classes there come from that are kinds of functions; a function is of one of them."""
 
 _LOAD = """
 import importlib, json, sys
 handler = importlib.import_module("trinity.handlers." + sys.argv[1]).handler
 handler.connect()
-print(json.dumps([name for name in sys.modules if name.partition(".")[0] == "trinity"]))
+loaded = [name for name in sys.modules if name.partition(".")[0] == "trinity"]
+print(json.dumps([type(handler).__name__, loaded]))
 """
 
 
@@ -55,7 +58,8 @@ def of_function(
     Raises:
         RuntimeError: it cannot be loaded with these settings.
     """
-    return _closure(_loaded(handler_module, environment), not_into)
+    kind, loaded = _loaded(handler_module, environment)
+    return _closure(loaded, kind, not_into)
 
 
 def path_of(module: str) -> Path | None:
@@ -67,7 +71,8 @@ def path_of(module: str) -> Path | None:
     return None
 
 
-def _loaded(handler_module: str, environment: Mapping[str, str]) -> list[str]:
+def _loaded(handler_module: str, environment: Mapping[str, str]) -> tuple[str, list[str]]:
+    """Return the kind of a function, and the modules of ours that it loads."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("TRINITY_", "AWS_"))}
     done = subprocess.run(
         [sys.executable, "-c", _LOAD, handler_module],
@@ -79,11 +84,11 @@ def _loaded(handler_module: str, environment: Mapping[str, str]) -> list[str]:
     )
     if done.returncode != 0:
         raise RuntimeError(f"the function {handler_module} does not load:\n{done.stderr}")
-    loaded: list[str] = json.loads(done.stdout.splitlines()[-1])
-    return loaded
+    kind, loaded = json.loads(done.stdout.splitlines()[-1])
+    return kind, loaded
 
 
-def _closure(roots: list[str], not_into: Collection[str]) -> Needs:
+def _closure(roots: list[str], kind: str, not_into: Collection[str]) -> Needs:
     modules: set[str] = set()
     libraries: set[str] = set()
     waiting = list(roots)
@@ -97,7 +102,7 @@ def _closure(roots: list[str], not_into: Collection[str]) -> Needs:
         waiting += [parent for parent in _parents(module) if parent not in modules]
         if module in not_into:
             continue
-        ours, others = _imports(module, path)
+        ours, others = _imports(module, path, kind)
         waiting += ours - modules
         libraries |= others
     return Needs(frozenset(modules), frozenset(libraries))
@@ -110,12 +115,16 @@ def _parents(module: str) -> Iterator[str]:
 
 
 @functools.cache
-def _imports(module: str, path: Path) -> tuple[frozenset[str], frozenset[str]]:
-    """Return the modules of ours, and the libraries, that a module imports anywhere."""
+def _imports(module: str, path: Path, kind: str) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the modules of ours, and the libraries, that a module imports anywhere.
+
+    What chooses adapters, and what kinds of functions there are beside this one, is left aside.
+    """
     ours: set[str] = set()
     others: set[str] = set()
     tree = ast.parse(path.read_bytes(), str(path))
-    for node in _statements(tree, choices_aside=module == _CHOOSER):
+    aside = _aside(tree, kind) if module == _CHOOSER else frozenset()
+    for node in _statements(tree, aside):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -134,18 +143,30 @@ def _imports(module: str, path: Path) -> tuple[frozenset[str], frozenset[str]]:
     return frozenset(ours), frozenset(others)
 
 
-def _statements(node: ast.AST, *, choices_aside: bool) -> Iterator[ast.AST]:
+def _aside(tree: ast.Module, kind: str) -> frozenset[str]:
+    """Return the classes that a function of a kind does not use."""
+    kinds = {
+        node.name
+        for node in tree.body
+        if isinstance(node, ast.ClassDef)
+        and any(isinstance(base, ast.Name) and base.id == _KIND for base in node.bases)
+    }
+    assert kind in kinds, kind
+    return frozenset({_CHOICES, *kinds} - {kind})
+
+
+def _statements(node: ast.AST, aside: frozenset[str]) -> Iterator[ast.AST]:
     """Walk through all that may be run: not what stands there for the type checker alone."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.If) and _is_type_checking(child.test):
             for other in child.orelse:
                 yield other
-                yield from _statements(other, choices_aside=choices_aside)
+                yield from _statements(other, aside)
             continue
-        if choices_aside and isinstance(child, ast.ClassDef) and child.name == _CHOICES:
+        if isinstance(child, ast.ClassDef) and child.name in aside:
             continue
         yield child
-        yield from _statements(child, choices_aside=choices_aside)
+        yield from _statements(child, aside)
 
 
 def _is_type_checking(test: ast.expr) -> bool:

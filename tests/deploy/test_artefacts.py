@@ -221,6 +221,21 @@ def test_an_import_that_waits_for_its_first_use_is_shipped(here) -> None:
     assert "crypto" in here.artefacts.functions["reset_password"].layers  # argon2, at first use
 
 
+def test_a_function_gets_nothing_that_only_other_kinds_of_functions_use(here) -> None:
+    """Those behind routes, streams, queues and clocks begin alike and read different events."""
+    only = {
+        "streams": {"publish", "emit"},
+        "messages": {f.name for f in FUNCTIONS if f.queue is not None} | {"sweep_uploads"},
+    }
+    for module, wanted in only.items():
+        having = {
+            name
+            for name, function in here.artefacts.functions.items()
+            if f"trinity/common/{module}.py" in contents(here, function.file)
+        }
+        assert having == wanted, module
+
+
 def test_a_library_that_no_layer_has_stops_the_build(monkeypatch, tmp_path) -> None:
     fewer = {name: layer for name, layer in LAYERS.items() if name != "crypto"}
     monkeypatch.setattr(artefacts, "LAYERS", fewer)

@@ -93,6 +93,7 @@ def _surroundings(
         "push_keys": {"TRINITY_PUSH_SECRET": data.push.secret_arn},
         "queue": {"TRINITY_QUEUE_PREFIX": f"trinity-{stage.name}-"},
         "queues": {"TRINITY_QUEUE_PREFIX": f"trinity-{stage.name}-"},
+        "catalogue": {"TRINITY_TMDB_SECRET": data.tmdb.secret_arn} if data.tmdb else {},
         "shared cache": {"TRINITY_REDIS_URL": network.url} if network else {},
     }
     arns = {
@@ -108,6 +109,7 @@ def _surroundings(
         "signing": data.arn_for_policies(data.signing),
         "cursors": data.arn_for_policies(data.cursors),
         "push": data.arn_for_policies(data.push),
+        **({"tmdb": data.arn_for_policies(data.tmdb)} if data.tmdb else {}),
         "bus": data.bus.event_bus_arn,
         "publishRoomEvent": f"{mutations}/publishRoomEvent",
         "publishPresence": f"{mutations}/publishPresence",

@@ -148,6 +148,7 @@ SETTINGS: Mapping[str, str] = {
     "TRINITY_SES": "on",
     "TRINITY_TOPIC_ARN": "trinity",
     "TRINITY_PUSH_SECRET": "trinity",
+    "TRINITY_TMDB_SECRET": "trinity",
 }
 """What tells a function that it runs on AWS. The values do not matter: they choose adapters."""
 

@@ -43,6 +43,7 @@ class Data(Stack):
         access_logs: where S3 and CloudFront write down who asked for what.
         signing, cursors, push: secrets: the keys of access tokens, the one of cursors, and what the
             keys for Web Push are made of.
+        tmdb: the secret with TMDB's token; None: the films that are shipped are all.
         copied: names of buckets that are copied, and of those in the other region that take it.
         bus: takes domain events.
         notices: the topic that takes notices to the queues of their channels.
@@ -88,13 +89,13 @@ class Data(Stack):
             # The page is put into the first region alone. Uploads are processed where they arrive.
             self._copy(other, ["blobs", "archive", *(["web"] if primary else [])])
         self._receive_uploads()
-        self.signing = self._secret("Signing", "Keys that sign access tokens, in JSON")
+        # rotate_keys makes the first key, and who deploys has the token.
+        self.signing = self._secret("Signing", "Keys that sign access tokens, in JSON", empty=True)
+        self.tmdb: secretsmanager.ISecret | None = None
+        if stage.tmdb:
+            self.tmdb = self._secret("Tmdb", "API read access token of TMDB", empty=True)
+            accept(self.tmdb, "SMG4", "TMDB gives it, and only people can ask for another.")
         self.cursors = self._secret("Cursors", "Signs the cursors of lists")
-        if primary:
-            # It begins without a value: rotate_keys makes the first key.
-            bare = self.signing.node.default_child
-            assert isinstance(bare, secretsmanager.CfnSecret)
-            bare.add_property_deletion_override("GenerateSecretString")
         self.push = self._secret("Push", "What the keys for Web Push are made of")
         accept(self.push, "SMG4", "Every browser would have to subscribe anew.")
         accept(self.signing, "SMG4", "The schedule of rotate_keys does it, and keeps the last key.")
@@ -163,13 +164,21 @@ class Data(Stack):
         )
         return key
 
-    def _secret(self, construct_id: str, description: str) -> secretsmanager.ISecret:
-        """Return a secret, or its replica, which has the same name in the other region."""
+    def _secret(
+        self, construct_id: str, description: str, *, empty: bool = False
+    ) -> secretsmanager.ISecret:
+        """Return a secret, or its replica, which has the same name in the other region.
+
+        Args:
+            construct_id: ends its name.
+            description: for people.
+            empty: it begins without a value, and not with one that nobody can guess.
+        """
         name = f"trinity/{self.stage.name}/{construct_id.lower()}"
         if not self._primary:
             return secretsmanager.Secret.from_secret_name_v2(self, construct_id, name)
         second = self.stage.second_region
-        return secretsmanager.Secret(
+        secret = secretsmanager.Secret(
             self,
             construct_id,
             secret_name=name,
@@ -179,6 +188,11 @@ class Data(Stack):
             removal_policy=self._removal,
             replica_regions=[secretsmanager.ReplicaRegion(region=second)] if second else None,
         )
+        if empty:
+            bare = secret.node.default_child
+            assert isinstance(bare, secretsmanager.CfnSecret)
+            bare.add_property_deletion_override("GenerateSecretString")
+        return secret
 
     def arn_for_policies(self, secret: secretsmanager.ISecret) -> str:
         """Return the ARN of a secret, with any end if it is a replica: that one is drawn by AWS."""

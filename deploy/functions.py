@@ -44,8 +44,12 @@ class Surroundings:
     wall: ec2.ISecurityGroup | None = None
 
     def in_network(self, function: Function) -> bool:
-        """Tell whether a function uses the shared cache, and so has to live where that is."""
-        return self.network is not None and ("cache", "share") in function.grants
+        """Tell whether a function uses the shared cache, and so has to live where that is.
+
+        From there no way leads out of AWS, so whoever asks TMDB stays outside and counts alone.
+        """
+        asks_tmdb = self.stage.tmdb and permissions.CATALOGUE in function.grants
+        return self.network is not None and ("cache", "share") in function.grants and not asks_tmdb
 
 
 class Layers(Construct):
@@ -252,7 +256,9 @@ def _role(
                             for name in statement.resources
                         ],
                     )
-                    for statement in permissions.statements(function, in_vpc=in_vpc)
+                    for statement in permissions.statements(
+                        function, in_vpc=in_vpc, tmdb=around.stage.tmdb
+                    )
                 ]
             )
         },

@@ -48,7 +48,7 @@ GRANTS: dict[tuple[str, str], tuple[Statement, ...]] = {
     ("cache", "read"): (),  # the cache is reached by network alone
     ("cache", "write"): (),
     ("cache", "share"): (),
-    ("catalogue", "read"): (),  # comes with the function, or from the internet
+    ("catalogue", "read"): (),  # comes with the function; see `TMDB`
     ("blobs", "read"): (
         Statement(("s3:GetObject",), ("blobs/*",)),
         Statement(("s3:ListBucket",), ("blobs",)),
@@ -109,6 +109,9 @@ IN_VPC = (
         (ANY,),
     ),
 )
+CATALOGUE = ("catalogue", "read")
+TMDB = (Statement(("secretsmanager:GetSecretValue",), ("tmdb",)),)
+"""Of functions that read the catalogue, in stages where TMDB is asked."""
 STREAM = (
     Statement(
         (
@@ -123,11 +126,13 @@ STREAM = (
 )
 
 
-def statements(function: Function, *, in_vpc: bool = False) -> list[Statement]:
+def statements(function: Function, *, in_vpc: bool = False, tmdb: bool = False) -> list[Statement]:
     """Return all that a function may do: what it was granted, and what its triggers need."""
     found = [*BASIC, *(IN_VPC if in_vpc else ())]
     for grant in function.grants:
         found += GRANTS[grant]
+    if tmdb and CATALOGUE in function.grants:
+        found += TMDB
     if function.streams:
         found += STREAM
     if function.queue is not None:

@@ -35,6 +35,7 @@ class Stage:
         log_days: how long logs are kept.
         redis: an ElastiCache Serverless cache that all environments share. It has a price when
             idle; docs/deploy.md names it.
+        tmdb: ask The Movie Database for titles; docs/deploy.md says where its token goes.
         warm: how cold starts of the critical functions are kept away.
         warm_count: environments that are always there, with `provisioned`.
         warm_most: how many there may become when they are busy.
@@ -57,6 +58,7 @@ class Stage:
     keep: bool = True
     log_days: int = 30
     redis: bool = False
+    tmdb: bool = False
     warm: WarmStart = "none"
     warm_count: int = 2
     warm_most: int = 20

@@ -177,6 +177,7 @@ def _limit(limit: rate_limits.Limit | None) -> str:
 
 def permissions_page() -> str:
     """Return docs/permissions.md."""
+    readers = [f"`{f.name}`" for f in FUNCTIONS if permissions.CATALOGUE in f.grants]
     lines = [
         "# Permissions",
         "",
@@ -187,6 +188,11 @@ def permissions_page() -> str:
         "Every function: " + "; ".join(map(_allowed, permissions.BASIC)) + ".",
         "Where a stage has a shared cache, functions that share it: "
         + "; ".join(map(_allowed, permissions.IN_VPC))
+        + ".",
+        "Where a stage asks TMDB, functions that read the catalogue ("
+        + ", ".join(readers)
+        + "): "
+        + "; ".join(map(_allowed, permissions.TMDB))
         + ".",
         "",
         "| function | may |",

@@ -324,14 +324,12 @@ class Services:
 
         def build() -> "Catalogue":
             films = EmbeddedCatalogue()
-            settings = self.settings
-            if not (settings.tmdb_token or settings.tmdb_secret):
+            if not (self.settings.tmdb_token or self.settings.tmdb_secret):
                 return films
             from trinity.infrastructure.external_apis.tmdb import TmdbCatalogue
 
-            secret = self._secret(settings.tmdb_secret) if settings.tmdb_secret else None
             return TmdbCatalogue(
-                lambda: secret.current().text.strip() if secret else settings.tmdb_token,
+                self._tmdb_token(),
                 cache=self.cache,
                 fallback=films,
                 base_url=self.settings.tmdb_url,
@@ -339,6 +337,14 @@ class Services:
             )
 
         return self._once("catalogue", build)
+
+    def _tmdb_token(self) -> Callable[[], str]:
+        if not self.settings.tmdb_secret:
+            return lambda: self.settings.tmdb_token
+        from trinity.infrastructure.secretsmanager.token import token_in
+
+        secret = self._secret(self.settings.tmdb_secret)
+        return lambda: token_in(secret)
 
     @property
     def broadcast(self) -> "Broadcast":

@@ -685,6 +685,62 @@ def _of_s3(origin: dict[str, Any]) -> bool:
     return "S3OriginConfig" in origin
 
 
+@pytest.fixture(scope="module")
+def with_tmdb(aws: Built, tmp_path_factory: pytest.TempPathFactory) -> Assembly:
+    """The stage with a shared cache, asking TMDB."""
+    folder = tmp_path_factory.mktemp("tmdb")
+    synthesise([replace(STAGES["prod"], tmdb=True)], aws.folder, folder)
+    return Assembly(folder)
+
+
+class TestTmdb:
+    """A stage that asks The Movie Database."""
+
+    def test_its_token_is_in_a_secret_that_the_template_does_not_know(
+        self, with_tmdb: Assembly
+    ) -> None:
+        secrets = with_tmdb.resources("trinity-prod-data", "AWS::SecretsManager::Secret").values()
+        (secret,) = (one for one in secrets if one["Name"] == "trinity/prod/tmdb")
+        assert not {"SecretString", "GenerateSecretString"} & secret.keys()
+
+    def test_those_who_read_the_catalogue_may_read_it_and_nobody_else(
+        self, with_tmdb: Assembly
+    ) -> None:
+        exports = with_tmdb.template("trinity-prod-data")["Outputs"]
+        (secret,) = (
+            logical
+            for logical, one in with_tmdb.resources(
+                "trinity-prod-data", "AWS::SecretsManager::Secret"
+            ).items()
+            if one["Name"] == "trinity/prod/tmdb"
+        )
+        (export,) = (o["Export"]["Name"] for o in exports.values() if o["Value"] == {"Ref": secret})
+        arn = {"Fn::ImportValue": export}
+        for function in FUNCTIONS:
+            role = found(with_tmdb, function, "AWS::IAM::Role")
+            may = any(
+                arn in (s["Resource"] if isinstance(s["Resource"], list) else [s["Resource"]])
+                for s in _statements(role)
+            )
+            given = found(with_tmdb, function, "AWS::Lambda::Function")["Environment"]["Variables"]
+            reads = ("catalogue", "read") in function.grants
+            assert may == reads, function.name
+            assert given.get("TRINITY_TMDB_SECRET") == (arn if reads else None), function.name
+
+    def test_whoever_asks_it_is_not_shut_in_with_the_cache(self, with_tmdb: Assembly) -> None:
+        shut_in = {
+            f.name for f in FUNCTIONS if "VpcConfig" in found(with_tmdb, f, "AWS::Lambda::Function")
+        }
+        asks = {f.name for f in FUNCTIONS if ("catalogue", "read") in f.grants}
+        shares = {f.name for f in FUNCTIONS if ("cache", "share") in f.grants}
+        assert asks & shares  # or this test would say nothing
+        assert shut_in == shares - asks
+
+    def test_no_other_stage_has_a_trace_of_it(self, assembly: Assembly) -> None:
+        for file in assembly.files():
+            assert "tmdb" not in file.read_text().lower(), file.name
+
+
 class TestFeeds:
     """Which changes wake a function."""
 

@@ -604,10 +604,10 @@ def _checked(token: str) -> str:
     """Return a token that can be one. Any other would be quoted by the error of the HTTP library.
 
     Raises:
-        ValueError: it cannot be one.
+        _Refused: it cannot be one.
     """
     if not token or not token.isascii() or not token.isprintable() or " " in token:
-        raise ValueError("a TMDB token is printable ASCII without spaces")
+        raise _Refused("a token is printable ASCII without spaces")
     return token
 
 

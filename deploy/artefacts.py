@@ -98,6 +98,9 @@ LAYERS: Mapping[str, Layer] = {
                 "from . import json, structs\n",
             ),
             "msgspec/json.py": ("from ._json_schema import schema, schema_components\n", ""),
+            # It asks whether Python is older than 3.11 by compiling a word, for which the
+            # interpreter makes all classes of its syntax tree: as much work as `import typing`.
+            "msgspec/_utils.py": ('typing.ForwardRef("Foo", is_class=True)\n', "pass\n"),
         },
     ),
     "crypto": Layer(

@@ -11,6 +11,7 @@ import msgspec
 
 from deploy import permissions
 from trinity.common import problems, rate_limits
+from trinity.common.described import described
 from trinity.common.settings import PREFIX, Settings
 from trinity.domain.domain_events import FACTS
 from trinity.event_schemas import breaks, schemas
@@ -31,10 +32,10 @@ def settings_page() -> str:
         "| variable | default | what it does |",
         "|---|---|---|",
     ]
+    _, meanings = described(Settings)
     for field in msgspec.structs.fields(Settings):
-        text = field.type.__metadata__[0].description
         default = f"`{field.default}`" if str(field.default) else "(empty)"
-        lines.append(f"| `{PREFIX}{field.name.upper()}` | {default} | {text} |")
+        lines.append(f"| `{PREFIX}{field.name.upper()}` | {default} | {meanings[field.name]} |")
     return "\n".join(lines) + "\n"
 
 

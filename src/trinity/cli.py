@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from trinity import __version__, dlq, report
+from trinity.common.described import described
 from trinity.common.settings import PREFIX, InvalidSettings, Settings, from_environment
 
 _EPILOG = (
@@ -147,8 +148,9 @@ class _KeepIndented(argparse.HelpFormatter):
 def _settings() -> str:
     """Return what can be set and what is set if nothing is said."""
     lines = ["settings, environment variables that may all be left out:"]
+    _, meanings = described(Settings)
     for field in msgspec.structs.fields(Settings):
-        description: str = field.type.__metadata__[0].description
+        description = meanings[field.name]
         if not description.startswith("On AWS"):
             default = f" ({field.default})" if str(field.default) else ""
             lines += [f"  {PREFIX}{field.name.upper()}{default}", f"      {description}"]

@@ -4,12 +4,12 @@ https://json-schema.org/draft/2020-12
 """
 
 import inspect
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
 
+from trinity.common.described import described
 from trinity.domain import domain_events
 from trinity.domain.domain_events import FACTS, DomainEvent
 
@@ -65,14 +65,7 @@ def _schema(name: str, kind: type[msgspec.Struct]) -> Schema:
 
 def _describe(schema: Schema, kind: type[msgspec.Struct]) -> None:
     """Take the descriptions of fields from the docstring of their type."""
-    text, _, attributes = inspect.cleandoc(kind.__doc__ or "").partition("\n\nAttributes:\n")
-    schema["description"] = " ".join(text.split())
-    told = {
-        name: " ".join(words.split())
-        for name, words in re.findall(
-            r"^    (\w+): (.+(?:\n     +.+)*)", attributes, flags=re.MULTILINE
-        )
-    }
+    schema["description"], told = described(kind)
     for field in msgspec.structs.fields(kind):
         description = told.get(field.name) or _SHARED.get(field.encode_name)
         if description is None:

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from trinity.common.described import described
 from trinity.common.settings import PREFIX, InvalidSettings, Settings, from_environment
 
 PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
@@ -57,7 +58,7 @@ def documented() -> dict[str, tuple[str, str]]:
 def test_a_setting_is_documented_with_its_default_and_its_meaning(field: Any) -> None:
     default, meaning = documented()[PREFIX + field.name.upper()]
     assert default == (f"`{field.default}`" if str(field.default) else "(empty)")
-    assert meaning == field.type.__metadata__[0].description
+    assert meaning == described(Settings)[1][field.name]
     assert meaning.endswith(".")
 
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from math import ceil
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from msgspec import Struct
 
@@ -23,6 +23,8 @@ from trinity.store import causes
 from trinity.store.causes import Cause
 
 if TYPE_CHECKING:
+    from typing import Protocol
+
     from trinity.common.rate_limits import RateLimits
     from trinity.domain.notices import Browser, Webhook
     from trinity.infrastructure.aws.account import Account
@@ -504,16 +506,18 @@ def use(chosen: Services) -> None:
     _services = chosen
 
 
-class _Front(Protocol):
-    """How an event of one kind is read: `requests` for API Gateway, `resolvers` for AppSync."""
+if TYPE_CHECKING:
 
-    def read(self, event: Event, kind: type[R], /) -> R: ...
+    class _Front(Protocol):
+        """How an event of one kind is read: `requests` for API Gateway, `resolvers` for AppSync."""
 
-    def caller(self, event: Event, /) -> requests.Caller: ...
+        def read(self, event: Event, kind: type[R], /) -> R: ...
 
-    def origin(self, event: Event, public_url: str, proxies: int, /) -> requests.Origin: ...
+        def caller(self, event: Event, /) -> requests.Caller: ...
 
-    def cause(self, event: Event, /) -> Cause | None: ...
+        def origin(self, event: Event, public_url: str, proxies: int, /) -> requests.Origin: ...
+
+        def cause(self, event: Event, /) -> Cause | None: ...
 
 
 _NO_PORTS = frozenset(

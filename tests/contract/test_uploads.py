@@ -35,7 +35,7 @@ from trinity.infrastructure.s3.uploads import S3Uploads
 from trinity.infrastructure.sqlite.queues import SqliteQueues
 from trinity.infrastructure.sqlite.store import SqliteStore
 from trinity.infrastructure.system.clock import SystemClock
-from trinity.ports import Form, Unavailable, Uploads
+from trinity.ports import Unavailable, Uploads
 from trinity.topology import QUEUES
 
 KEY = "uploads/somebody/upload1"
@@ -130,12 +130,15 @@ def storage(request: pytest.FixtureRequest) -> Storage:
     return AwsStorage(request.getfixturevalue("strict_aws"))
 
 
-def form(storage: Storage, *, key: str = KEY, seconds: float = 600, largest: int = LARGEST) -> Form:
+def form(
+    storage: Storage, *, key: str = KEY, seconds: float = 600, largest: int = LARGEST
+) -> tuple[str, dict[str, str]]:
+    """Return where a form goes, and its fields."""
     expires = Millis(round((time.time() + seconds) * 1000))
     signed = storage.uploads.presign(
         key, content_type="image/png", largest_bytes=largest, expires=expires
     )
-    return Form(storage.base_url + signed.url, signed.fields)
+    return storage.base_url + signed.url, signed.fields
 
 
 def heard(storage: Storage) -> list[str]:

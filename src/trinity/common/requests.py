@@ -4,7 +4,6 @@ The event is a genuine HTTP API payload, version 2.0:
 https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html
 """
 
-import base64
 import binascii
 import re
 from collections.abc import Mapping
@@ -244,7 +243,7 @@ def _body(event: Event) -> dict[str, Any]:
     if len(raw) > LARGEST_BODY * 4 // 3 + 4:
         raise errors.PayloadTooLarge
     try:
-        content = base64.b64decode(raw) if event.get("isBase64Encoded") else raw.encode()
+        content = binascii.a2b_base64(raw) if event.get("isBase64Encoded") else raw.encode()
         if len(content) > LARGEST_BODY:
             raise errors.PayloadTooLarge
         fields = msgspec.json.decode(content)

@@ -1,6 +1,5 @@
 """Texts that we hand out and take back: opaque, and nobody else can make them."""
 
-import base64
 import binascii
 
 _MAC_BYTES = 16
@@ -14,11 +13,14 @@ def seal(key: bytes, scope: str, payload: bytes) -> str:
         scope: what the text is for; it is good for nothing else.
         payload: is not hidden.
     """
+    import base64
+
     return base64.urlsafe_b64encode(mac(key, scope, payload) + payload).decode().rstrip("=")
 
 
 def unseal(key: bytes, scope: str, text: str) -> bytes | None:
     """Return what a text holds, None if it was not made with this key for this scope."""
+    import base64
     import hmac
 
     try:

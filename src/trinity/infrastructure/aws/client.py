@@ -5,8 +5,8 @@ function, and a call 20 times the processor time of this client. Sources: "AWS J
 and "AWS JSON 1.1 protocol" in the Smithy documentation; each service's API reference.
 """
 
+import binascii
 import time
-import zlib
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -342,7 +342,7 @@ def _output(response: Response) -> dict[str, Any]:
         TransportError: it is damaged. `X-Amz-Crc32` is DynamoDB's checksum of the body.
     """
     checksum = response.headers.get("x-amz-crc32")
-    if checksum is not None and checksum != str(zlib.crc32(response.body)):
+    if checksum is not None and checksum != str(binascii.crc32(response.body)):
         raise TransportError("the checksum of the response is wrong", sent=True)
     if not response.body:  # SQS has operations without output
         return {}

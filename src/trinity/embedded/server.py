@@ -21,6 +21,7 @@ from trinity.embedded.app import App
 from trinity.embedded.authorizer import Authorizer
 from trinity.embedded.background import Background
 from trinity.embedded.gateway import Events, Router
+from trinity.embedded.http import Http
 from trinity.embedded.pumps import Housekeeper, StreamPump
 from trinity.embedded.queues import QueuePump
 from trinity.embedded.schedules import SchedulePump
@@ -174,7 +175,7 @@ def serve(services: Services, announce: Callable[[str, int], None]) -> None:
         uvicorn.Config(
             app,
             loop="uvloop",
-            http="httptools",
+            http=Http,
             ws=WebSockets,
             ws_max_size=LARGEST_BODY,
             ws_per_message_deflate=False,  # it would cost more than all the rest of a delivery

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import contextlib
+import itertools
 import json
 import math
 import time
@@ -751,10 +752,11 @@ def test_what_comes_together_goes_out_in_one_piece_but_never_too_much_of_it() ->
 
 
 @pytest.mark.parametrize(
-    ("pause_s", "turns"), [(0.003, [[1], [2], [3, 4]]), (0.1, [[1], [2], [3], [4]])]
+    ("lots", "turns"),
+    [([1, 1, 1, 1], [[1], [2], [3], [4]]), ([1, 2, 1, 1], [[1], [2, 3], [4, 5]])],
 )
-def test_what_comes_goes_out_together_if_telling_takes_most_of_the_time(
-    pause_s: float, turns: list[list[int]], monkeypatch: pytest.MonkeyPatch
+def test_when_more_comes_than_can_be_told_one_by_one_it_goes_out_together(
+    lots: list[int], turns: list[list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 100.0
     monkeypatch.setattr(time, "monotonic", lambda: now)  # the loop's own clock, too
@@ -769,20 +771,21 @@ def test_what_comes_goes_out_together_if_telling_takes_most_of_the_time(
 
         def tell_for_long() -> None:
             nonlocal now
-            if realtime._arrived:
-                taken.append([int(event["cursor"]) for _, event in realtime._arrived])
-                tell()
-                now += 0.008
+            taken.append([int(event["cursor"]) for _, event in realtime._arrived])
+            tell()
+            now += 0.008
 
         monkeypatch.setattr(realtime, "_tell_arrived", tell_for_long)
-        for number in (1, 2, 3, 4):
-            realtime.publish("r1", numbered(number))  # type: ignore[arg-type]
+        numbers = itertools.count(1)
+        for lot in lots:
+            for number in itertools.islice(numbers, lot):
+                realtime.publish("r1", numbered(number))  # type: ignore[arg-type]
             await settle()
-            now += pause_s
-        now += 0.008  # the rest is over
+            now += 0.003
+        now += 0.005  # the rest is over
         await settle()
         assert taken == turns
-        assert cursors(client) == [1, 2, 3, 4]
+        assert cursors(client) == list(range(1, sum(lots) + 1))
         await client.leave()
 
     asyncio.run(main())

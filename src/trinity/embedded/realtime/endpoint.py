@@ -90,7 +90,6 @@ class Realtime:
         self._sequences: dict[str, Sequence] = {}
         self._arrived: deque[tuple[str, dict[str, Any]]] = deque()
         self._turn_due = False
-        self._rested_until = 0.0
         self._attendance = Attendance(call, limits, self._end)
         self._requests = itertools.count()
         self._stopping = False
@@ -319,20 +318,19 @@ class Realtime:
         subscription.connection.error(subscription.id, _EXPIRED)
 
     def _take_turn(self) -> None:
-        """Tell what has arrived, and rest for as long as that took if there is hardly a pause.
+        """Tell what has arrived, and rest for as long as that took if it was more than one event.
 
-        What comes meanwhile goes out with one write for each follower, which is most of what
-        telling costs; and requests get their share of the loop.
+        Then more come than can be told one by one. What comes while it rests goes out with one
+        write for each follower, which is most of what telling costs; and requests get their share
+        of the loop.
         """
-        began = time.monotonic()
+        began, crowded = time.monotonic(), len(self._arrived) > 1
         try:
             self._tell_arrived()
         finally:
-            ended = time.monotonic()
-            took, idle = ended - began, began - self._rested_until
-            rest = took if took > max(self._limits.rest_from_s, 2 * idle) else 0.0
-            self._rested_until = ended + rest
-            self._turn_due = rest > 0
+            took = time.monotonic() - began
+            rest = took if crowded and took > self._limits.rest_from_s else 0.0
+            self._turn_due = False
             # Until now, whoever published left the next turn to us; from now on he asks for it.
             if rest > 0 or self._arrived:
                 self._turn_due = True

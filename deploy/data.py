@@ -25,7 +25,7 @@ from constructs import Construct
 
 from deploy.exceptions import accept, shown, tolerate
 from deploy.stages import PRIMARY_REGION, Stage
-from trinity.topology import FUNCTIONS
+from trinity.topology import FAILED_CALLS, FUNCTIONS
 
 UPLOADS_QUEUE = "process-upload"
 COPYING = "to-the-other-region"
@@ -73,7 +73,7 @@ class Data(Stack):
         self.key = self._make_key()
         self.table = self._make_table() if primary else self._replica()
         self.queues = self._make_queues()
-        self.stream_failures = self._queue("StreamFailures", "stream-failures")
+        self.stream_failures = self._queue("StreamFailures", FAILED_CALLS)
         accept(self.stream_failures, "SQS3", "It is itself where failures end.")
         self.access_logs = self._bucket("AccessLogs", takes_logs=True)
         self.blobs = self._bucket("Blobs", forgets="media/")

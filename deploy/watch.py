@@ -21,6 +21,7 @@ from deploy.data import COPYING, Data
 from deploy.edge import Edge
 from deploy.functions import LambdaFunction, log_name
 from deploy.stages import CRITICAL, Stage
+from trinity.topology import FAILED_CALLS
 
 OBJECTIVE = 0.999
 LATENCY_MS = 500
@@ -177,7 +178,7 @@ class Watch(Stack):
 
     def _queues(self, data: Data) -> None:
         dead = {name: queue for name, queue in data.queues.items() if name.endswith("-dead")}
-        for name, queue in {**dead, "stream-failures": data.stream_failures}.items():
+        for name, queue in {**dead, FAILED_CALLS: data.stream_failures}.items():
             self._alarm(
                 f"Dead-{name}",
                 queue.metric_approximate_number_of_messages_visible(statistic="Maximum"),

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from trinity.infrastructure.filesystem.blobs import FileBlobs
     from trinity.infrastructure.filesystem.uploads import FileUploads
     from trinity.infrastructure.memory.broadcast import Broadcast
+    from trinity.infrastructure.messaging.failed_calls import FailedCalls
     from trinity.infrastructure.notifiers.outbound import Outbound
     from trinity.infrastructure.secretsmanager.secret import Secret
     from trinity.infrastructure.sqlite.queues import SqliteQueues
@@ -176,6 +177,19 @@ class Services:
             return SqsQueues(self._account.client(SQS), self.settings.queue_prefix)
 
         return self._once("queues", build)
+
+    @property
+    def failed_calls(self) -> "FailedCalls":
+        """Calls of functions that AWS gave up, for what only the command line does with them."""
+        from trinity.infrastructure.aws.client import DYNAMODB_STREAMS, LAMBDA
+        from trinity.infrastructure.messaging.failed_calls import LIMITS, FailedCalls
+
+        def build() -> FailedCalls:
+            streams = self._account.client(DYNAMODB_STREAMS)
+            functions = self._account.client(LAMBDA, limits=LIMITS)
+            return FailedCalls(streams, functions, self.settings.queue_prefix)
+
+        return self._once("failed_calls", build)
 
     @property
     def bus(self) -> "Bus":

@@ -5,6 +5,7 @@ import json
 import sys
 import time
 from contextlib import closing, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from trinity.common.settings import Settings
@@ -22,8 +23,9 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         help="see to messages that failed too often",
         description="A message that fails again and again ends in the dead-letter queue of its"
         " queue. Here you see what lies there, send it back once the cause is mended, or drop"
-        " it. On AWS, TRINITY_QUEUE_PREFIX tells which queues are meant; the server on this"
-        " machine may go on meanwhile.",
+        " it. On AWS, TRINITY_QUEUE_PREFIX tells which queues are meant, and stream-failures is"
+        " one more: it holds notes on changes and clocks' calls that a function could not cope"
+        " with. The server on this machine may go on meanwhile.",
     )
     actions = dlq.add_subparsers(title="actions", required=True, metavar="ACTION")
     as_json = argparse.ArgumentParser(add_help=False)
@@ -62,7 +64,9 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
             "redrive",
             _redrive,
             "send dead messages back to their queue",
-            "Send dead messages back to their queue, where each is tried anew under a new ID.",
+            "Send dead messages back to their queue, where each is tried anew under a new ID. What"
+            " stream-failures notes is done at once: the function is called again, with the changes"
+            " that the stream keeps for 24 hours.",
         ),
         ("drop", _drop, "remove dead messages for good", "Remove dead messages for good."),
     ):
@@ -91,6 +95,7 @@ def _run(parsed: argparse.Namespace, settings: Settings) -> int:
     from trinity.bootstrap import Services
     from trinity.embedded.backup import DATABASE
     from trinity.infrastructure.aws.client import AwsError
+    from trinity.infrastructure.messaging.failed_calls import CannotRepeat
     from trinity.infrastructure.sqlite.store import SchemaTooNew
     from trinity.ports import Unavailable
 
@@ -109,7 +114,14 @@ def _run(parsed: argparse.Namespace, settings: Settings) -> int:
     except KeyError as error:
         prefix = settings.queue_prefix
         print(f"trinity: there is no queue {prefix}{error.args[0]} on AWS", file=sys.stderr)
-    except (_Refused, AwsError, SchemaTooNew, Unavailable, RuntimeError) as error:
+    except (
+        _Refused,
+        AwsError,
+        CannotRepeat,
+        SchemaTooNew,
+        Unavailable,
+        RuntimeError,
+    ) as error:
         print(f"trinity: {error}", file=sys.stderr)
     return 1
 
@@ -120,23 +132,23 @@ def _act(parsed: argparse.Namespace, services: "Services") -> int:
 
 
 def _list(parsed: argparse.Namespace, services: "Services") -> int:
-    from trinity.topology import QUEUES
+    from trinity.topology import FAILED_CALLS, QUEUES
 
-    rows = [
-        {
-            "queue": queue.name,
-            "waiting": services.queues.count(queue.name),
-            "dead": services.queues.count(queue.dead_letters),
-        }
+    count = services.queues.count
+    rows: list[dict[str, Any]] = [
+        {"queue": queue.name, "waiting": count(queue.name), "dead": count(queue.dead_letters)}
         for queue in QUEUES
     ]
+    if services.settings.queue_prefix:
+        rows.append({"queue": FAILED_CALLS, "waiting": None, "dead": count(FAILED_CALLS)})
     if parsed.json:
         print(json.dumps(rows, indent=2))
         return 0
-    width = max(map(len, ["queue", *(queue.name for queue in QUEUES)]))
+    width = max(map(len, ["queue", *(row["queue"] for row in rows)]))
     print(f"{'queue':{width}}  {'waiting':>9}  {'dead':>9}")
     for row in rows:
-        print(f"{row['queue']:{width}}  {row['waiting']:>9,}  {row['dead']:>9,}")
+        waiting = "-" if row["waiting"] is None else f"{row['waiting']:,}"
+        print(f"{row['queue']:{width}}  {waiting:>9}  {row['dead']:>9,}")
     return 0
 
 
@@ -156,10 +168,21 @@ def _show(parsed: argparse.Namespace, services: "Services") -> int:
         print(f"nothing is dead in {parsed.queue}")
     for message in messages:
         shown = _shown(message)
-        body = shown["body"]
-        kind = body.get("detail-type", "") if isinstance(body, dict) else ""
-        print(f"{message.id}  {shown['sentAt']}  {kind}".rstrip())
+        print(f"{message.id}  {shown['sentAt']}  {_about(shown['body'])}".rstrip())
     return 0
+
+
+def _about(body: Any) -> str:
+    """Return in a few words what a message tells of."""
+    match body:
+        case {"detail-type": kind}:
+            return str(kind)
+        case {"DDBStreamBatchInfo": {"batchSize": size}, "requestContext": {"functionArn": arn}}:
+            changes = "1 change" if size == 1 else f"{size} changes"
+            return f"{changes} for {arn.partition(':function:')[2]}"
+        case {"schedule": clock, "time": due}:
+            return f"{clock} at {due}"
+    return ""
 
 
 def _shown(message: "Message") -> dict[str, Any]:
@@ -184,13 +207,27 @@ def _drop(parsed: argparse.Namespace, services: "Services") -> int:
 
 def _dead_letters(parsed: argparse.Namespace, services: "Services") -> "DeadLetters":
     from trinity.common.dead_letters import DeadLetters
-    from trinity.topology import QUEUES
+    from trinity.topology import FAILED_CALLS, QUEUES
 
-    for queue in QUEUES:
-        if queue.name == parsed.queue:
-            return DeadLetters(services.queues, queue)
-    names = ", ".join(queue.name for queue in QUEUES)
+    known = {queue.name: queue for queue in QUEUES}
+    if parsed.queue in known:
+        return DeadLetters.of(services.queues, known[parsed.queue])
+    on_aws = bool(services.settings.queue_prefix)
+    if parsed.queue == FAILED_CALLS and on_aws:
+        return DeadLetters(services.queues, FAILED_CALLS, partial(_call_again, services))
+    names = ", ".join([*known, *([FAILED_CALLS] if on_aws else [])])
     raise _Refused(f"there is no queue {parsed.queue}, but there are: {names}")
+
+
+def _call_again(services: "Services", messages: "list[Message]") -> None:
+    """Make the calls once more that some messages tell of, and say which one it is that failed."""
+    from trinity.infrastructure.messaging.failed_calls import CannotRepeat
+
+    for message in messages:
+        try:
+            services.failed_calls.again(message.body)
+        except CannotRepeat as error:
+            raise CannotRepeat(f"{message.id}: {error}") from error
 
 
 def _meant(parsed: argparse.Namespace) -> set[str] | None:

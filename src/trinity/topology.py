@@ -53,6 +53,18 @@ class Stream(NamedTuple):
     window_s: float
     comings: tuple[str, ...] = ()
 
+    def takes(self, sort_key: str, *, moves: bool) -> bool:
+        """Tell whether a change belongs to the feed.
+
+        Args:
+            sort_key: of the item.
+            moves: it is new or gone, and not only different.
+        """
+        wanted = (*self.sort_keys, *(self.comings if moves else ()))
+        return any(
+            sort_key.startswith(key) if key.endswith("#") else sort_key == key for key in wanted
+        )
+
 
 class Queue(NamedTuple):
     """A queue in front of a function, with a dead-letter queue behind it.
@@ -234,3 +246,7 @@ FUNCTIONS: tuple[Function, ...] = (
 
 QUEUES: tuple[Queue, ...] = tuple(f.queue for f in FUNCTIONS if f.queue is not None)
 """All queues, without those for dead letters."""
+
+FAILED_CALLS = "stream-failures"
+"""The queue in which AWS notes the changes that a function could not cope with, and the calls of
+clocks. The embedded host needs none: there they are in the log."""

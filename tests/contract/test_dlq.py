@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from deploy import ministack
+from tests.contract.test_failed_calls import note as failed_calls_note
 from tests.contract.test_queues import CALM, QUEUES, AwsPost, SqlitePost, arrivals
 from trinity import cli, topology
 from trinity.common.dead_letters import DeadLetters
+from trinity.infrastructure.messaging.failed_calls import FailedCalls
 from trinity.infrastructure.messaging.sqs import SqsQueues
 from trinity.infrastructure.sqlite.queues import SqliteQueues
 from trinity.infrastructure.sqlite.store import SqliteStore
@@ -60,7 +62,15 @@ def office(
         store = SqliteStore(tmp_path / "trinity.sqlite")
         return Office(SqliteQueues(store, QUEUES, SystemClock()), capsys)
     endpoint = request.getfixturevalue("aws")
+    return on_aws(endpoint, monkeypatch, capsys)
+
+
+def on_aws(
+    endpoint: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Office:
+    monkeypatch.setattr(topology, "QUEUES", QUEUES)
     post = AwsPost(endpoint)
+    post.sqs.create_queue(QueueName=post.prefix + topology.FAILED_CALLS)
     use_aws(monkeypatch, endpoint, post.prefix)
     return Office(post.queues, capsys)
 
@@ -76,14 +86,15 @@ def use_aws(monkeypatch: pytest.MonkeyPatch, endpoint: str, prefix: str) -> None
 def test_the_list_counts_what_waits_and_what_is_dead(office: Office) -> None:
     office.queues.send("calm", ["a", "b"])
     office.bury("c")
-    assert office.json("list") == [
+    counts = [
         {"queue": "calm", "waiting": 2, "dead": 1},
         {"queue": "quick", "waiting": 0, "dead": 0},
     ]
+    assert office.json("list")[:2] == counts
     status, out, err = office.run("list")
     assert (status, err) == (0, "")
     lines = [line.split() for line in out.splitlines()]
-    assert lines == [["queue", "waiting", "dead"], ["calm", "2", "1"], ["quick", "0", "0"]]
+    assert lines[:3] == [["queue", "waiting", "dead"], ["calm", "2", "1"], ["quick", "0", "0"]]
 
 
 def test_what_is_dead_is_shown_and_stays(office: Office) -> None:
@@ -172,7 +183,67 @@ def test_nothing_happens_unless_it_is_clear_what_is_meant(
 def test_an_unknown_queue_is_refused_with_the_names_of_those_there_are(office: Office) -> None:
     status, out, err = office.run("show", "calm-dead")
     assert (status, out) == (1, "")
-    assert err == "trinity: there is no queue calm-dead, but there are: calm, quick\n"
+    assert err.startswith("trinity: there is no queue calm-dead, but there are: calm, quick")
+
+
+# ----------------------------------------------------------- what AWS gave up, and keeps a note of
+
+
+@pytest.fixture
+def aws_office(
+    aws: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Office:
+    return on_aws(aws, monkeypatch, capsys)
+
+
+CLOCK = json.dumps({"schedule": "forget-gone", "time": "2026-11-25T12:15:00Z"})
+
+
+def test_calls_that_were_given_up_are_counted_and_shown(aws_office: Office) -> None:
+    batch = failed_calls_note("stream", "shard", "1", "1")
+    aws_office.queues.send(topology.FAILED_CALLS, [CLOCK, batch])
+    assert aws_office.json("list")[-1] == {"queue": "stream-failures", "waiting": None, "dead": 2}
+    assert aws_office.run("list")[1].splitlines()[-1].split() == ["stream-failures", "-", "2"]
+    status, out, _ = aws_office.run("show", "stream-failures")
+    assert status == 0
+    assert {line.split("Z  ", 1)[1] for line in out.splitlines()} == {
+        "forget-gone at 2026-11-25T12:15:00Z",
+        "1 change for trinity-test-emit:live",
+    }
+    ids = [message["id"] for message in aws_office.json("show", "stream-failures")]
+    assert aws_office.json("drop", "stream-failures", *ids)["missing"] == []
+    assert aws_office.queues.count(topology.FAILED_CALLS) == 0
+
+
+def test_calls_that_were_given_up_are_made_again(
+    aws_office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called: list[str] = []
+    monkeypatch.setattr(FailedCalls, "again", lambda _, body: called.append(body))
+    aws_office.queues.send(topology.FAILED_CALLS, [CLOCK])
+    assert aws_office.run("redrive", "stream-failures", "--all") == (0, "1 redriven\n", "")
+    assert called == [CLOCK]
+    assert aws_office.queues.count(topology.FAILED_CALLS) == 0
+
+
+def test_a_call_that_cannot_be_made_again_is_named_and_stays(aws_office: Office) -> None:
+    aws_office.queues.send(topology.FAILED_CALLS, ['{"schedule": "of-old", "time": "then"}'])
+    (message,) = aws_office.json("show", "stream-failures")
+    status, out, err = aws_office.run("redrive", "stream-failures", "--all")
+    assert (status, out) == (1, "")
+    assert err == f"trinity: {message['id']}: no function of this version is meant: drop it\n"
+    assert aws_office.json("show", "stream-failures") == [message]
+
+
+def test_on_a_server_of_ones_own_there_are_no_such_notes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TRINITY_DATA", str(tmp_path))
+    SqliteStore(tmp_path / "trinity.sqlite").close()
+    assert cli.main(["dlq", "list"]) == 0
+    assert "stream-failures" not in capsys.readouterr().out
+    assert cli.main(["dlq", "show", "stream-failures"]) == 1
+    assert "there is no queue stream-failures" in capsys.readouterr().err
 
 
 def test_a_prefix_that_no_queue_has_is_refused(
@@ -221,7 +292,7 @@ def test_of_what_could_not_be_sent_back_nothing_is_removed(
     with monkeypatch.context() as broken:
         broken.setattr(post.queues, "send", full)
         with pytest.raises(Unavailable):
-            DeadLetters(post.queues, CALM).redrive(None, before=post.clock.now())
+            DeadLetters.of(post.queues, CALM).redrive(None, before=post.clock.now())
     assert len(arrivals(post, "calm-dead", 2)) == 2, "and both can be seen again at once"
 
 
@@ -239,7 +310,7 @@ def test_a_message_that_comes_back_dead_at_once_does_not_go_round_for_ever(
 
     post.queues.send("calm-dead", ["a", "b"])
     monkeypatch.setattr(post.queues, "send", send_and_die)
-    done = DeadLetters(post.queues, CALM).redrive(None, before=post.clock.now())
+    done = DeadLetters.of(post.queues, CALM).redrive(None, before=post.clock.now())
     assert len(done) == 2
     assert sorted(rounds) == ["a", "b"]
     assert post.queues.count("calm-dead") == 2
@@ -256,7 +327,7 @@ def test_looking_ends_though_it_takes_so_long_that_the_first_are_visible_again(
 
     post.queues.send("calm-dead", [f"m{n}" for n in range(35)])
     monkeypatch.setattr(post.queues, "receive", slow)
-    found = DeadLetters(post.queues, CALM).look(limit=1000)
+    found = DeadLetters.of(post.queues, CALM).look(limit=1000)
     assert {message.body for message in found} == {f"m{n}" for n in range(35)}
     assert len(found) == 35
 

@@ -17,6 +17,7 @@ from deploy.local import REGION, Deployment, DeploymentFailed, client, deploy
 from deploy.ministack import environment
 from deploy.stages import STAGES
 
+from tests.contract.test_failed_calls import note as failed_calls_note
 from tests.deploy.conftest import Assembly
 from tests.server import Client, eventually
 
@@ -138,6 +139,22 @@ def test_a_change_goes_by_stream_bus_and_queue_to_a_function(cloud: Deployment) 
     assert json.loads(line)["type"] in ("RoomOpened", "MemberJoined")
 
 
+def dlq(cloud: Deployment, *arguments: str) -> str:
+    """Run `trinity dlq` and return what it says."""
+    return subprocess.run(
+        [str(Path(sys.executable).parent / "trinity"), "dlq", *arguments],
+        env={
+            "PATH": os.defpath,
+            **environment(cloud.endpoint),
+            "AWS_REGION": REGION,
+            "TRINITY_QUEUE_PREFIX": "trinity-dev-",
+        },
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+
 def test_a_dead_message_is_shown_and_sent_back_and_then_worked_off(cloud: Deployment) -> None:
     event = {
         "id": uuid.uuid4().hex,
@@ -151,25 +168,37 @@ def test_a_dead_message_is_shown_and_sent_back_and_then_worked_off(cloud: Deploy
     dead = sqs.get_queue_url(QueueName="trinity-dev-archive-dead")["QueueUrl"]
     sqs.send_message(QueueUrl=dead, MessageBody=json.dumps({"detail": event}))
 
-    def dlq(*arguments: str) -> str:
-        return subprocess.run(
-            [str(Path(sys.executable).parent / "trinity"), "dlq", *arguments],
-            env={
-                "PATH": os.defpath,
-                **environment(cloud.endpoint),
-                "AWS_REGION": REGION,
-                "TRINITY_QUEUE_PREFIX": "trinity-dev-",
-            },
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-
-    assert "archive" in dlq("list")
-    assert event["id"] in dlq("show", "archive", "--json")
-    assert json.loads(dlq("redrive", "archive", "--all", "--json"))["redriven"]
+    assert "archive" in dlq(cloud, "list")
+    assert event["id"] in dlq(cloud, "show", "archive", "--json")
+    assert json.loads(dlq(cloud, "redrive", "archive", "--all", "--json"))["redriven"]
     archive = Archive(cloud)
     eventually(lambda: archive.line(event["id"]), "it is archived", within_s=WITHIN_S)
+
+
+def test_changes_that_a_function_gave_up_are_told_after_all(cloud: Deployment) -> None:
+    """The emulator leaves no note itself, so this is one as Lambda would write it."""
+    people, _, token = guest(cloud)
+    room = open_room(people, token)
+    archive = Archive(cloud)
+    eventually(lambda: archive.line(room), "the room is archived", within_s=WITHIN_S)
+    streams = client(cloud.endpoint, "dynamodbstreams")
+    (stream,) = streams.list_streams(TableName="trinity-dev")["Streams"]
+    described = streams.describe_stream(StreamArn=stream["StreamArn"])["StreamDescription"]
+    shard = described["Shards"][-1]["ShardId"]
+    iterator = streams.get_shard_iterator(
+        StreamArn=stream["StreamArn"], ShardId=shard, ShardIteratorType="TRIM_HORIZON"
+    )["ShardIterator"]
+    records = streams.get_records(ShardIterator=iterator)["Records"]
+    numbers = [record["dynamodb"]["SequenceNumber"] for record in records]
+    sqs = client(cloud.endpoint, "sqs")
+    failures = sqs.get_queue_url(QueueName="trinity-dev-stream-failures")["QueueUrl"]
+    body = failed_calls_note(stream["StreamArn"], shard, numbers[0], numbers[-1])
+    sqs.send_message(QueueUrl=failures, MessageBody=body.replace("trinity-test-", "trinity-dev-"))
+
+    assert json.loads(dlq(cloud, "list", "--json"))[-1]["dead"] == 1
+    assert "trinity-dev-emit:live" in dlq(cloud, "show", "stream-failures")
+    assert dlq(cloud, "redrive", "stream-failures", "--all") == "1 redriven\n"
+    assert json.loads(dlq(cloud, "list", "--json"))[-1]["dead"] == 0
 
 
 def test_a_clock_calls_its_function_with_what_it_understands(cloud: Deployment) -> None:

@@ -13,16 +13,27 @@ from trinity.topology import Queue
 
 
 class DeadLetters:
-    """The dead letters of one queue.
+    """The messages of one queue for dead letters.
 
     Args:
         queues: where they are.
-        queue: what they fell out of.
+        name: of that queue.
+        again: has messages tried once more.
     """
 
-    def __init__(self, queues: Queues, queue: Queue) -> None:
+    def __init__(self, queues: Queues, name: str, again: Callable[[list[Message]], None]) -> None:
         self._queues = queues
-        self._queue = queue
+        self._name = name
+        self._again = again
+
+    @classmethod
+    def of(cls, queues: Queues, queue: Queue) -> "DeadLetters":
+        """Return what fell out of a queue. Put back there, it gets new ids and new attempts."""
+
+        def send(messages: list[Message]) -> None:
+            queues.send(queue.name, [message.body for message in messages])
+
+        return cls(queues, queue.dead_letters, send)
 
     def look(self, *, limit: int) -> list[Message]:
         """Return dead letters, oldest first, about `limit` of them at most."""
@@ -47,22 +58,18 @@ class DeadLetters:
         return found[0] if found else None
 
     def redrive(self, ids: Collection[str] | None, *, before: Millis) -> set[str]:
-        """Put dead letters back into their queue, where they get new ids and new attempts.
+        """Have dead letters tried once more.
 
-        They are sent first and removed then, so that none is lost.
+        They are removed after that, so that none is lost.
 
         Args:
             ids: which; None for all.
             before: leave later ones alone, or one that comes back dead would go round for ever.
 
         Returns:
-            The ids of those that were put back.
+            The ids of those that were.
         """
-
-        def send(messages: list[Message]) -> None:
-            self._queues.send(self._queue.name, [message.body for message in messages])
-
-        return self._settle(ids, before, send)
+        return self._settle(ids, before, self._again)
 
     def drop(self, ids: Collection[str] | None, *, before: Millis) -> set[str]:
         """Remove dead letters for good; see `redrive` for the arguments and the result."""
@@ -84,7 +91,7 @@ class DeadLetters:
             ]
             if chosen:
                 act(chosen)
-                self._queues.delete(self._queue.dead_letters, [m.receipt for m in chosen])
+                self._queues.delete(self._name, [m.receipt for m in chosen])
             done.update(message.id for message in chosen)
             return chosen
 
@@ -98,7 +105,7 @@ class DeadLetters:
         taken: dict[str, str] = {}
         try:
             while not until():
-                messages = self._queues.receive(self._queue.dead_letters)
+                messages = self._queues.receive(self._name)
                 new = [message for message in messages if message.id not in taken]
                 if not new:
                     return  # or it goes on for so long that the first ones are visible again
@@ -107,4 +114,4 @@ class DeadLetters:
                     del taken[gone.id]
         finally:
             for receipt in taken.values():
-                self._queues.retry_later(self._queue.dead_letters, receipt, delay_s=0)
+                self._queues.retry_later(self._name, receipt, delay_s=0)

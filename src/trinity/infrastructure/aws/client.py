@@ -77,6 +77,7 @@ APPSYNC = Service("appsync", "appsync")  # its management; each API has an endpo
 DYNAMODB = Service("dynamodb", "dynamodb", "DynamoDB_20120810", "1.0")
 DYNAMODB_STREAMS = Service("streams.dynamodb", "dynamodb", "DynamoDBStreams_20120810", "1.0")
 EVENTBRIDGE = Service("events", "events", "AWSEvents", "1.1")
+LAMBDA = Service("lambda", "lambda")
 S3 = Service("s3", "s3")
 SECRETS_MANAGER = Service("secretsmanager", "secretsmanager", "secretsmanager", "1.1")
 SES = Service("email", "ses")

@@ -403,7 +403,7 @@ async def allow(_function: Any, _event: Any) -> None:
 
 
 def endpoint(call: Any = allow, log: Any = None, expires: float = 0, **limits: Any) -> Realtime:
-    limits.setdefault("rest_from_s", math.inf)  # or it would depend on how fast tests run
+    limits.setdefault("gather_from_s", math.inf)  # or it would depend on how fast tests run
     return Realtime(call, Users(expires), log or Lines(), Limits(**limits))  # type: ignore[arg-type]
 
 
@@ -763,7 +763,7 @@ def test_when_more_comes_than_can_be_told_one_by_one_it_goes_out_together(
 
     async def main() -> None:
         nonlocal now
-        realtime = endpoint(rest_from_s=0.001)
+        realtime = endpoint(gather_from_s=0.001)
         client = Client(realtime)
         await client.start("1", "r1")
         client.told()

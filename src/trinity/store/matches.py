@@ -124,8 +124,9 @@ def record(
         else:
             found.append(match)
             pending.pop(0)
-            rooms.forget(cache, room_id)
-        room = rooms.find(table, room_id, consistent=True)
+            if _decides(room):
+                rooms.forget(cache, room_id)
+        room = rooms.find(table, room_id, consistent=True) if pending else None
     return found
 
 
@@ -141,13 +142,18 @@ def record_all(
     return record(table, cache, room_id, cast.values(), title_of, now)
 
 
+def _decides(room: Room) -> bool:
+    """Tell whether the next match decides the room."""
+    return room.decide_at is not None and room.match_count + 1 >= room.decide_at
+
+
 def _recording(
     room: Room, ballot: Ballot, match: Match
 ) -> list[TransactPut | TransactUpdate | TransactCheck]:
     key = keys.match(room.id, match.title_id)
     latest = LatestMatch(match.title_id, match.title.title, match.at)
     changes: dict[Path, Value] = {"latestMatch": msgspec.to_builtins(latest)}
-    if room.decide_at is not None and room.match_count + 1 >= room.decide_at:
+    if _decides(room):
         changes["state"] = "decided"
     return [
         TransactPut(

@@ -24,7 +24,7 @@ class Limits(NamedTuple):
         waiting_chars: most characters of those.
         patience_s: how long a client that is refused may take to say something first.
         renew_s: how often those who follow are noted as present, at the least.
-        rest_from_s: how long telling must take before the endpoint may rest after it.
+        gather_from_s: how long telling must take before the endpoint may wait for more to tell.
         back_s: how long a follower may take to come back; Amplify connects again after 5 seconds.
     """
 
@@ -36,7 +36,7 @@ class Limits(NamedTuple):
     waiting_chars: int = 1_000_000
     patience_s: float = 1.0
     renew_s: float = 15.0
-    rest_from_s: float = 0.001
+    gather_from_s: float = 0.001
     back_s: float = 7.0
 
 

@@ -90,6 +90,7 @@ class Realtime:
         self._sequences: dict[str, Sequence] = {}
         self._arrived: deque[tuple[str, dict[str, Any]]] = deque()
         self._turn_due = False
+        self._gather_s = 0.0
         self._attendance = Attendance(call, limits, self._end)
         self._requests = itertools.count()
         self._stopping = False
@@ -103,7 +104,7 @@ class Realtime:
         self._arrived.append((room, event))
         if not self._turn_due:  # a turn that is due, or not over, sees to this event
             self._turn_due = True
-            self._in_the_loop(self._take_turn)
+            self._in_the_loop(self._ask_for_turn)
 
     def show(self, room: RoomId, presence: dict[str, Any]) -> None:
         """Let all who want to know see who is in a room; from any thread."""
@@ -317,24 +318,28 @@ class Realtime:
         self._unfollow(subscription)
         subscription.connection.error(subscription.id, _EXPIRED)
 
-    def _take_turn(self) -> None:
-        """Tell what has arrived, and rest for as long as that took if it was more than one event.
+    def _ask_for_turn(self) -> None:
+        asyncio.get_running_loop().call_later(self._gather_s, self._take_turn)
 
-        Then more come than can be told one by one. What comes while it rests goes out with one
-        write for each follower, which is most of what telling costs; and requests get their share
-        of the loop.
+    def _take_turn(self) -> None:
+        """Tell what has arrived.
+
+        If that was more than one event, more come than can be told one by one, and the next one
+        waits for others for half as long as this turn took: one write for each follower is most of
+        what telling costs, and takes many events as well as one.
         """
-        began, crowded = time.monotonic(), len(self._arrived) > 1
+        began, many = time.monotonic(), len(self._arrived)
         try:
             self._tell_arrived()
         finally:
             took = time.monotonic() - began
-            rest = took if crowded and took > self._limits.rest_from_s else 0.0
+            crowded = many > 1 and took > self._limits.gather_from_s
+            self._gather_s = took / 2 if crowded else 0.0
             self._turn_due = False
             # Until now, whoever published left the next turn to us; from now on he asks for it.
-            if rest > 0 or self._arrived:
+            if self._arrived:
                 self._turn_due = True
-                asyncio.get_running_loop().call_later(rest, self._take_turn)
+                self._ask_for_turn()
 
     def _tell_arrived(self) -> None:
         """Tell all events of a room at once, and each room's in order."""

@@ -157,6 +157,8 @@ def _drafts(change: Change) -> Iterator[Draft]:
             data = msgspec.to_builtins(MatchShape.of(match))
             yield Draft(type="matchFound", at=match.at, data=data)
         return
+    if change.old is not None and rooms.only_counted(change.old, change.new):
+        return
     old = rooms.from_item(change.old) if change.old is not None else None
     new = rooms.from_item(change.new)
     yield from _member_drafts(old, new, change.at)
@@ -203,6 +205,8 @@ def _member_drafts(old: Room | None, new: Room, at: Millis) -> Iterator[Draft]:
 def _may_decide(change: Change) -> bool:
     """Tell whether an agreement may be complete that was not: members or rule are others now."""
     if change.sk != keys.ROOM or change.new is None or change.old is None:
+        return False
+    if rooms.only_counted(change.old, change.new):
         return False
     old, new = rooms.from_item(change.old), rooms.from_item(change.new)
     return (

@@ -1,34 +1,36 @@
 """Rooms as items of the table."""
 
-import pytest
+from pathlib import Path
 
-from trinity.domain.ids import BlobId, Millis, RoomId, UserId
-from trinity.domain.rooms import Room
-from trinity.store import causes, rooms
-
-ROOM = rooms.to_item(
-    Room(
-        id=RoomId("r1"),
-        name="Friday",
-        code="ABC234",
-        state="open",
-        host_id=UserId("ana"),
-        decide_at=None,
-        capacity=5,
-        secret=False,
-        deck=BlobId("deck"),
-        deck_size=3,
-        members={},
-        active_count=1,
-        created_at=Millis(1),
-        expires_at=Millis(2),
-    )
-)
-COUNTED = {"matchCount", "latestMatch", "version", causes.ATTRIBUTE}
+from tests.fakes import World
+from trinity.store import causes, keys, matches
 
 
-@pytest.mark.parametrize("name", sorted(ROOM.keys() | COUNTED | {"new"}))
-def test_a_room_that_only_counted_a_match_differs_in_nothing_else(name: str) -> None:
-    changed = {**ROOM, name: "another"}
-    assert rooms.only_counted(ROOM, changed) == (name in COUNTED)
-    assert rooms.only_counted(changed, ROOM) == (name in COUNTED)
+def test_a_room_that_only_counted_a_match_differs_in_nothing_else(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    ana, ben, eve = world.guest("ana"), world.guest("ben"), world.guest("eve")
+    room = world.create(ana, titles=5, stop_at=3)
+    world.join(ben, room.code)
+    world.join(eve, room.code)
+    for user in (ana, ben, eve):
+        world.vote(user, room.id, 0)
+    world.leave(eve, room.id)
+    for user in (ana, ben):
+        world.vote(user, room.id, 1)
+    world.update(ana, room.id, name="another")
+    world.kick(ana, room.id, ben)
+    world.join(eve, room.code)
+    for user in (ana, eve):
+        world.vote(user, room.id, 2)
+    writes = [
+        (change.old, change.new)
+        for change in world.emitted()
+        if change.sk == keys.ROOM and change.old is not None and change.new is not None
+    ]
+    counted = [pair for pair in writes if matches.only_counted(*pair)]
+    others = [pair for pair in writes if not matches.only_counted(*pair)]
+    aside = dict.fromkeys(("matchCount", "latestMatch", "version", causes.ATTRIBUTE))
+    assert all({**old, **aside} == {**new, **aside} for old, new in counted)
+    assert all({**old, **aside} != {**new, **aside} for old, new in others)
+    assert len(counted) == 2
+    assert others[-1][1]["state"] == "decided"

@@ -59,6 +59,16 @@ def agreed(room: Room, ballot: Ballot) -> tuple[UserId, ...] | None:
     return agreement(room.rule, ballot.votes, room.present, room.eased)
 
 
+def only_counted(old: Item, new: Item) -> bool:
+    """Tell whether a write of a room was that of a match, and did not decide it.
+
+    Such a write changes nothing else (see `_recording`), and each match has an item of its own
+    that tells more. Rooms of a hundred need not be compared then.
+    """
+    counted: bool = old["matchCount"] != new["matchCount"] and old["state"] == new["state"]
+    return counted
+
+
 def record(
     table: Table,
     cache: Cache,

@@ -71,16 +71,6 @@ def from_item(item: Item) -> Room:
     return msgspec.convert(item, Room)
 
 
-def only_counted(old: Item, new: Item) -> bool:
-    """Tell whether a change of a room is one more match and nothing else.
-
-    Each match has an item of its own, which tells more; and a room of a hundred is not looked
-    through for what else may have changed.
-    """
-    aside = dict.fromkeys(("matchCount", "latestMatch", "version", causes.ATTRIBUTE))
-    return {**old, **aside} == {**new, **aside}
-
-
 def find(table: Table, room_id: RoomId, *, consistent: bool = False) -> Room | None:
     """Return a room, None if there is none."""
     item = table.get(keys.room(room_id), consistent=consistent)

@@ -325,8 +325,8 @@ class Realtime:
         """Tell what has arrived.
 
         If that was more than one event, more come than can be told one by one, and the next one
-        waits for others for half as long as this turn took: one write for each follower is most of
-        what telling costs, and takes many events as well as one.
+        waits for others for a quarter of the time that this turn took: one write for each follower
+        is most of what telling costs, and takes many events as well as one.
         """
         began, many = time.monotonic(), len(self._arrived)
         try:
@@ -334,7 +334,7 @@ class Realtime:
         finally:
             took = time.monotonic() - began
             crowded = many > 1 and took > self._limits.gather_from_s
-            self._gather_s = took / 2 if crowded else 0.0
+            self._gather_s = took / 4 if crowded else self._gather_s / 2
             self._turn_due = False
             # Until now, whoever published left the next turn to us; from now on he asks for it.
             if self._arrived:

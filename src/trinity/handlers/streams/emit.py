@@ -156,7 +156,7 @@ def _of_room(change: Change) -> Iterator[Fact]:
     if change.new is None:
         yield RoomDeleted(room_id=keys.room_id(change.pk), expired=change.expired)
         return
-    if change.old is not None and rooms.only_counted(change.old, change.new):
+    if change.old is not None and matches.only_counted(change.old, change.new):
         return
     old = rooms.from_item(change.old) if change.old is not None else None
     new = rooms.from_item(change.new)

@@ -157,7 +157,7 @@ def _drafts(change: Change) -> Iterator[Draft]:
             data = msgspec.to_builtins(MatchShape.of(match))
             yield Draft(type="matchFound", at=match.at, data=data)
         return
-    if change.old is not None and rooms.only_counted(change.old, change.new):
+    if change.old is not None and matches.only_counted(change.old, change.new):
         return
     old = rooms.from_item(change.old) if change.old is not None else None
     new = rooms.from_item(change.new)
@@ -206,7 +206,7 @@ def _may_decide(change: Change) -> bool:
     """Tell whether an agreement may be complete that was not: members or rule are others now."""
     if change.sk != keys.ROOM or change.new is None or change.old is None:
         return False
-    if rooms.only_counted(change.old, change.new):
+    if matches.only_counted(change.old, change.new):
         return False
     old, new = rooms.from_item(change.old), rooms.from_item(change.new)
     return (

@@ -102,6 +102,8 @@ _LARGEST_ITEM = 400 * 1024
 _KEEP_CHANGES_FOR_S = 24 * 3600  # as long as DynamoDB Streams does
 
 _decode = msgspec.json.Decoder().decode
+# What is new in one change of an item is old in the next, and feeds see the same changes.
+_decode_once = functools.lru_cache(maxsize=128)(_decode)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -537,7 +539,7 @@ class SqliteStore:
         patterns = (key + "*" if key.endswith("#") else key for key in (*sort_keys, *comings))
         rows = self.read(sql, (seq, *patterns, limit))
         return [
-            Change(seq, at, pk, sk, old and _decode(old), new and _decode(new))
+            Change(seq, at, pk, sk, old and _decode_once(old), new and _decode_once(new))
             for seq, at, pk, sk, old, new in rows
         ]
 

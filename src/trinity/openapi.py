@@ -10,8 +10,9 @@ import msgspec
 from trinity import __version__
 from trinity.bootstrap import Operation
 from trinity.common import problems
+from trinity.common.reports import RoomReport
 from trinity.common.requests import Reply
-from trinity.common.shapes import RoomReport, TitlesPage
+from trinity.common.shapes import TitlesPage
 from trinity.domain import errors
 from trinity.domain.errors import DomainError
 from trinity.topology import FUNCTIONS, Function

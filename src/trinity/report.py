@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from trinity.bootstrap import Services
-    from trinity.common.shapes import RoomReport
+    from trinity.common.reports import RoomReport
     from trinity.domain.reports import Day
 
 _MOST_DAYS = 400

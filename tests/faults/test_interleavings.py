@@ -16,7 +16,6 @@ from tests.faults.invariants import Violation, check_room
 from tests.faults.schedules import Outcome, Race, explore, replay, sample
 from trinity.common import tokens
 from trinity.common.requests import Origin
-from trinity.common.shapes import Accepted
 from trinity.domain.consensus import AtLeast, Easing, Share, agreement, kind
 from trinity.domain.errors import InvalidToken
 from trinity.domain.ids import RoomId
@@ -28,6 +27,7 @@ from trinity.handlers.auth.reset_password import ResetPassword, reset_password
 from trinity.handlers.rooms.delete import DeleteRoom, delete_room
 from trinity.handlers.users.delete_me import delete_me
 from trinity.handlers.users.update_me import UpdateMe, update_me
+from trinity.handlers.votes.cast import Accepted
 from trinity.infrastructure.memory.cache import MemoryCache
 from trinity.ports import (
     Absent,

@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trinity.common.reports import COLUMNS, as_csv
+from trinity.common.reports import COLUMNS, MemberReport, PairReport, RoomReport, SliceShape, as_csv
 from trinity.common.requests import prefers
-from trinity.common.shapes import MemberReport, PairReport, RoomReport, SliceShape
 from trinity.domain.reports import (
     Cast,
     RoomOfDay,

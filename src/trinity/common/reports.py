@@ -6,26 +6,119 @@ room of two a count is a name. How far everybody is, and what was matched, membe
 
 from collections.abc import Iterable, Mapping
 
-from trinity.common.shapes import (
-    MemberReport,
-    MyReport,
-    PairReport,
-    Peer,
-    RoomReport,
-    SliceShape,
-    TasteShape,
-    rfc3339,
-)
+from trinity.common.shapes import Shape, rfc3339
 from trinity.domain.consensus import Choice
 from trinity.domain.decks import complete
-from trinity.domain.ids import Millis, TitleId, UserId
+from trinity.domain.ids import Millis, RoomId, TitleId, UserId
 from trinity.domain.reports import Cast, Share, agreement, likes, over_time, rate, together
-from trinity.domain.rooms import Room
+from trinity.domain.rooms import Room, RoomState
 from trinity.ports import Blobs, Table
 from trinity.store import ballots, decks, matches, reports, rooms
 
 _ROOMS_OF_PEERS = 30
 """The newest rooms in which it is looked for whom somebody agrees with: each is a query."""
+
+
+class MemberReport(Shape, frozen=True, kw_only=True):
+    """What a member has done in a room.
+
+    Attributes:
+        participation: share of the deck that was voted on, 0 to 1.
+        yes_rate: share of votes for their titles; absent without votes, or while it is hidden.
+    """
+
+    user_id: UserId
+    name: str
+    votes: int
+    participation: float
+    yes_rate: float | None = None
+
+
+class PairReport(Shape, frozen=True, kw_only=True):
+    """How far two members agree.
+
+    Attributes:
+        titles: that both have voted on.
+        same: of these, how many both are for, or neither.
+    """
+
+    user_ids: tuple[UserId, UserId]
+    titles: int
+    same: int
+    rate: float | None = None
+
+
+class SliceShape(Shape, frozen=True, kw_only=True):
+    """The votes of a stretch of time that begins at `at`."""
+
+    at: str
+    votes: int
+    yes: int
+
+
+class RoomReport(Shape, frozen=True, kw_only=True):
+    """How it went in a room, as far as the members are concerned who are in it now.
+
+    Attributes:
+        hidden: the room is secret and at it: yes rates, agreement and votes over time are absent.
+        votes: that stand; one that was changed counts once, at its last time.
+        slice_minutes: how long the stretches of `overTime` are.
+        votes_to_first_match: how many of the votes that stand were cast until then.
+    """
+
+    room_id: RoomId
+    name: str
+    state: RoomState
+    hidden: bool
+    created_at: str
+    deck_size: int
+    votes: int
+    members: list[MemberReport]
+    agreement: list[PairReport]
+    over_time: list[SliceShape]
+    matches: int
+    yes_rate: float | None = None
+    slice_minutes: int | None = None
+    first_match_at: str | None = None
+    ms_to_first_match: int | None = None
+    votes_to_first_match: int | None = None
+
+
+class TasteShape(Shape, frozen=True, kw_only=True):
+    """What somebody votes for among the titles of a genre or a decade."""
+
+    name: str
+    votes: int
+    yes: int
+    rate: float | None = None
+
+
+class Peer(Shape, frozen=True, kw_only=True):
+    """Somebody with whom one agrees, or not; see `PairReport`."""
+
+    user_id: UserId
+    name: str
+    titles: int
+    same: int
+    rate: float
+
+
+class MyReport(Shape, frozen=True, kw_only=True):
+    """What somebody votes for.
+
+    Attributes:
+        rooms: with votes of his.
+        genres: the most voted on first; a title may have several.
+        decades: by their first year, the oldest first.
+        agreement: from the newest rooms; who agrees most comes first.
+    """
+
+    rooms: int
+    votes: int
+    genres: list[TasteShape]
+    decades: list[TasteShape]
+    agreement: list[Peer]
+    yes_rate: float | None = None
 
 
 def of_room(table: Table, blobs: Blobs, room: Room, now: Millis) -> RoomReport:

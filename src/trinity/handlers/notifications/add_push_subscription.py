@@ -11,7 +11,7 @@ from trinity.common import endpoints
 from trinity.common.rate_limits import RateLimits
 from trinity.common.requests import Caller, Request
 from trinity.common.settings import Settings
-from trinity.common.shapes import PushSubscriptionShape, rfc3339
+from trinity.common.shapes import Shape, rfc3339
 from trinity.domain.notices import Browser
 from trinity.ports import Clock, Table
 from trinity.store import notices
@@ -29,6 +29,13 @@ class AddPushSubscription(Request, frozen=True, kw_only=True):
 
     endpoint: Annotated[str, Meta(max_length=endpoints.LONGEST)]
     keys: PushKeys
+
+
+class PushSubscriptionShape(Shape, frozen=True, kw_only=True):
+    """A browser that shows notices."""
+
+    id: str
+    created_at: str
 
 
 def add_push_subscription(

@@ -10,7 +10,7 @@ from trinity.common import endpoints
 from trinity.common.rate_limits import RateLimits
 from trinity.common.requests import Caller, Request
 from trinity.common.settings import Settings
-from trinity.common.shapes import NewWebhookShape, rfc3339
+from trinity.common.shapes import WebhookShape, rfc3339
 from trinity.domain import errors
 from trinity.domain.notices import SECRET_PREFIX, Webhook
 from trinity.ports import Clock, Ids, Table
@@ -21,6 +21,12 @@ class AddWebhook(Request, frozen=True, kw_only=True):
     """Where to post notices to."""
 
     url: Annotated[str, Meta(max_length=endpoints.LONGEST)]
+
+
+class NewWebhookShape(WebhookShape, frozen=True, kw_only=True):
+    """A new webhook. Its secret is not shown again."""
+
+    secret: str
 
 
 def add_webhook(

@@ -2,9 +2,15 @@
 
 from trinity.bootstrap import operation
 from trinity.common.requests import Caller
-from trinity.common.shapes import WebhookPage, WebhookShape, rfc3339
+from trinity.common.shapes import Page, WebhookShape, rfc3339
 from trinity.ports import Table
 from trinity.store import notices
+
+
+class WebhookPage(Page, frozen=True, kw_only=True):
+    """All webhooks; there is no next part."""
+
+    items: list[WebhookShape]
 
 
 def list_webhooks(caller: Caller, *, table: Table) -> WebhookPage:

@@ -2,8 +2,8 @@
 
 from trinity.bootstrap import operation
 from trinity.common import reports
+from trinity.common.reports import MyReport
 from trinity.common.requests import Caller
-from trinity.common.shapes import MyReport
 from trinity.ports import Blobs, Clock, Table
 
 

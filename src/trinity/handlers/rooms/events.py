@@ -6,8 +6,8 @@ from msgspec import Meta
 
 from trinity.bootstrap import operation
 from trinity.common.requests import Caller, Request
-from trinity.common.shapes import EventPage, EventShape
-from trinity.domain.ids import RoomId
+from trinity.common.shapes import EventShape, Page
+from trinity.domain.ids import RoomId, UserId
 from trinity.ports import Clock, Table
 from trinity.store import events, presence, rooms
 
@@ -18,6 +18,17 @@ class RoomEvents(Request, frozen=True, kw_only=True):
     room_id: RoomId
     after: Annotated[str, Meta(pattern="^[0-9]{1,12}$")] = "0"
     limit: Annotated[int, Meta(ge=1, le=500)] = 100
+
+
+class EventPage(Page, frozen=True, kw_only=True):
+    """Room events in order. Its cursor is never null: send it as `after` to go on.
+
+    Attributes:
+        online: the members who are looking at the room just now.
+    """
+
+    items: list[EventShape]
+    online: list[UserId]
 
 
 def room_events(request: RoomEvents, caller: Caller, *, table: Table, clock: Clock) -> EventPage:

@@ -6,9 +6,10 @@ from msgspec import Meta
 
 from trinity.bootstrap import operation
 from trinity.common.requests import Caller, Request
-from trinity.common.shapes import NextTitles
+from trinity.common.shapes import Shape
 from trinity.domain.decks import next_titles
 from trinity.domain.ids import RoomId
+from trinity.domain.titles import Title
 from trinity.ports import Blobs, Table
 from trinity.store import ballots, decks, rooms
 
@@ -18,6 +19,13 @@ class NextCards(Request, frozen=True, kw_only=True):
 
     room_id: RoomId
     count: Annotated[int, Meta(ge=1, le=100)] = 10
+
+
+class NextTitles(Shape, frozen=True, kw_only=True):
+    """What to show next. `remaining` counts these and all that follow."""
+
+    items: list[Title]
+    remaining: int
 
 
 def next_cards(request: NextCards, caller: Caller, *, table: Table, blobs: Blobs) -> NextTitles:

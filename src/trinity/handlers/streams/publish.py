@@ -16,10 +16,10 @@ from typing import Literal
 import msgspec
 
 from trinity.bootstrap import consumer
-from trinity.common.shapes import EventShape, MatchShape, PresenceShape, media_path, rfc3339
+from trinity.common.shapes import EventShape, MatchShape, Shape, media_path, rfc3339
 from trinity.common.streams import Change
 from trinity.domain.consensus import Easing, easing_due
-from trinity.domain.ids import Millis, UserId
+from trinity.domain.ids import Millis, RoomId, UserId
 from trinity.domain.pictures import Picture
 from trinity.domain.rooms import Room
 from trinity.ports import Blobs, Cache, Clock, Path, Realtime, Table, Value
@@ -36,6 +36,14 @@ from trinity.store import (
     rooms,
 )
 from trinity.store.events import Draft, Head
+
+
+class PresenceShape(Shape, frozen=True, kw_only=True):
+    """Who is looking at a room just now: all of them, each time anybody comes or goes."""
+
+    room_id: RoomId
+    at: str
+    online: list[UserId]
 
 
 def publish(

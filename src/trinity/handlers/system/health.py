@@ -2,10 +2,18 @@
 
 from trinity import __version__
 from trinity.bootstrap import operation
-from trinity.common.shapes import Health
+from trinity.common.shapes import Shape
 from trinity.domain.ids import UserId
 from trinity.ports import Cache, Table
 from trinity.store import keys
+
+
+class Health(Shape, frozen=True, kw_only=True):
+    """Whether the service can do its work, and each thing that it needs."""
+
+    status: str
+    version: str
+    checks: dict[str, str]
 
 
 def health(*, table: Table, cache: Cache) -> Health:

@@ -1,14 +1,66 @@
 """All that is kept about me."""
 
+from typing import Any
+
 import msgspec
 
 from trinity.bootstrap import operation
 from trinity.common.requests import Caller, Origin
-from trinity.common.shapes import MyData, MyRoom, MyUpload, UserShape, rfc3339
-from trinity.domain.ids import Millis, UserId
-from trinity.domain.rooms import Room
+from trinity.common.shapes import Shape, UserShape, rfc3339
+from trinity.domain.consensus import Choice
+from trinity.domain.ids import Millis, RoomId, TitleId, UserId
+from trinity.domain.rooms import Role, Room
 from trinity.ports import Table
 from trinity.store import ballots, keys, matches, notices, reports, rooms, uploads, users
+
+
+class MyRoom(Shape, frozen=True, kw_only=True):
+    """A room that I was in: what I said there, by title, and what I agreed on."""
+
+    room_id: RoomId
+    name: str
+    role: Role
+    active: bool
+    votes: dict[TitleId, Choice]
+    agreed_on: list[str]
+    joined_at: str | None = None
+
+
+class MyUpload(Shape, frozen=True, kw_only=True):
+    """A file that I have sent within the last week; it is removed when it is done with.
+
+    Attributes:
+        entries: of a list.
+    """
+
+    upload_id: str
+    kind: str
+    state: str
+    created_at: str
+    entries: int | None = None
+
+
+class MyData(Shape, frozen=True, kw_only=True):
+    """All that is kept about somebody, but for secrets: hashes, tokens, keys.
+
+    Attributes:
+        sessions_until: when each signed-in device will have to sign in again.
+        browsers: that take notices, by the ids that they are removed by.
+        webhooks: addresses that are called.
+        invited_to: rooms that somebody has invited me to lately.
+        uploads: of the last week; pictures in sight are named by user and rooms.
+        tastes: what reports keep of what I vote for, a room each.
+    """
+
+    user: UserShape
+    sessions_until: list[str]
+    rooms: list[MyRoom]
+    notifications: dict[str, dict[str, bool]]
+    browsers: list[str]
+    webhooks: list[str]
+    invited_to: list[str]
+    uploads: list[MyUpload]
+    tastes: list[dict[str, Any]]
 
 
 def export_me(caller: Caller, origin: Origin, *, table: Table) -> MyData:

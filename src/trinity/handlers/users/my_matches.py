@@ -7,7 +7,8 @@ from msgspec import Meta
 from trinity.bootstrap import operation
 from trinity.common import cursors
 from trinity.common.requests import Caller, Request
-from trinity.common.shapes import MatchPage, RoomMatch, rfc3339
+from trinity.common.shapes import MatchShape, Page, rfc3339
+from trinity.domain.ids import RoomId
 from trinity.ports import Clock, Secrets, Table
 from trinity.store import matches, rooms
 
@@ -17,6 +18,19 @@ class MyMatches(Request, frozen=True, kw_only=True):
 
     cursor: Annotated[str, Meta(max_length=1024)] | None = None
     limit: Annotated[int, Meta(ge=1, le=50)] = 20
+
+
+class RoomMatch(MatchShape, frozen=True, kw_only=True):
+    """A match and the room that it happened in."""
+
+    room_id: RoomId
+    room_name: str
+
+
+class MatchPage(Page, frozen=True, kw_only=True):
+    """Matches of all my rooms."""
+
+    items: list[RoomMatch]
 
 
 def my_matches(

@@ -7,7 +7,7 @@ from msgspec import Meta
 
 from trinity.bootstrap import operation
 from trinity.common.requests import Caller, Request
-from trinity.common.shapes import Accepted, MatchShape
+from trinity.common.shapes import MatchShape, Shape
 from trinity.domain import errors
 from trinity.domain.consensus import Choice, may_complete
 from trinity.domain.ids import BlobId, RoomId, TitleId, UserId
@@ -49,6 +49,13 @@ class CastVotes(Request, frozen=True, kw_only=True):
                 f"The field {missing} is missing.", errors=[(f"/{missing}", "is missing")]
             )
         return {TitleId(self.title_id): self.choice}
+
+
+class Accepted(Shape, frozen=True, kw_only=True):
+    """Votes that are stored for good, and the matches that they made or met."""
+
+    accepted: int
+    matches: list[MatchShape]
 
 
 def cast_votes(

@@ -2,10 +2,10 @@
 
 from trinity.bootstrap import operation
 from trinity.common.requests import Caller, Request
-from trinity.common.shapes import MatchShape, Results
+from trinity.common.shapes import MatchShape, Shape
 from trinity.domain.decks import complete, progress
 from trinity.domain.ids import RoomId
-from trinity.domain.ranking import rank
+from trinity.domain.ranking import Ranked, rank
 from trinity.ports import Blobs, Clock, Table
 from trinity.store import ballots, decks, matches, rooms
 
@@ -14,6 +14,23 @@ class GetResults(Request, frozen=True, kw_only=True):
     """Of which room."""
 
     room_id: RoomId
+
+
+class Results(Shape, frozen=True, kw_only=True):
+    """What the group thinks.
+
+    Attributes:
+        ranking: best compromise first; empty in a secret room that is still at it.
+        voted: active members who have cast a vote.
+        members: active members.
+        complete: nobody has anything left to vote on.
+    """
+
+    matches: list[MatchShape]
+    ranking: list[Ranked]
+    voted: int
+    members: int
+    complete: bool
 
 
 def get_results(

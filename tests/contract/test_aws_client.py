@@ -20,6 +20,7 @@ from unittest import mock
 
 import botocore.auth
 import botocore.session
+import certifi
 import msgspec
 import pytest
 from botocore.awsrequest import AWSRequest
@@ -38,7 +39,7 @@ from trinity.infrastructure.aws.credentials import Credentials, CredentialSource
 from trinity.infrastructure.aws.http import Connection, Endpoint
 from trinity.infrastructure.aws.retry import Limits
 from trinity.infrastructure.aws.sigv4 import Signer
-from trinity.infrastructure.system import stream
+from trinity.infrastructure.system import amazon_roots, stream
 from trinity.ports import Unavailable
 
 ENVIRONMENT = {"AWS_ACCESS_KEY_ID": "AKID", "AWS_SECRET_ACCESS_KEY": "secret"}
@@ -716,6 +717,7 @@ def certificate(tmp_path, monkeypatch):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(both)
     anew = functools.cache(stream.tls_context.__wrapped__)
+    monkeypatch.setattr(stream, "_trust_all", functools.cache(stream._trust_all.__wrapped__))
     monkeypatch.setattr(stream, "tls_context", anew)
     monkeypatch.setattr(aws, "tls_context", anew)
     return context, trusted
@@ -735,10 +737,58 @@ def test_calls_over_tls_share_a_connection(certificate, monkeypatch):
 
 def test_nothing_is_sent_to_a_server_that_is_not_trusted(certificate):
     context, _ = certificate
-    with ScriptedServer(tls=context) as server, pytest.raises(Unavailable, match="CERTIFICATE"):
-        call(make_client(server, limits=Limits(attempts=1)))
-    assert server.connections == 1
+    with ScriptedServer(tls=context) as server:
+        client = make_client(server, limits=Limits(attempts=1))
+        for tried in (2, 3):  # with Amazon's roots and the system's; and then with all of them
+            with pytest.raises(Unavailable, match="CERTIFICATE"):
+                call(client)
+            assert server.connections == tried
     assert server.requests == []
+
+
+@pytest.fixture
+def on_lambda(monkeypatch):
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "trinity-test-cast_votes")
+
+
+@pytest.mark.usefixtures("certificate", "on_lambda")
+def test_a_function_starts_with_the_roots_of_amazon_alone():
+    """A system has some 150, and each of them takes its time: the count is the budget."""
+    trusted = stream.tls_context().get_ca_certs()
+    names = [dict(part for (part,) in root["subject"])["organizationName"] for root in trusted]
+    assert sorted(names) == ["Amazon"] * 4 + ["Starfield Technologies, Inc."]
+
+
+@pytest.mark.usefixtures("on_lambda")
+def test_other_roots_of_the_system_are_trusted_when_they_are_needed(certificate, monkeypatch):
+    context, trusted = certificate
+    monkeypatch.setenv("SSL_CERT_FILE", str(trusted))  # read when the system's are loaded
+    with ScriptedServer(answer(b'{"n":1}'), answer(b'{"n":2}'), tls=context) as server:
+        assert call(make_client(server, limits=Limits(attempts=1))) == {"n": 1}
+        assert server.connections == 2
+        assert call(make_client(server, limits=Limits(attempts=1))) == {"n": 2}
+        assert server.connections == 3
+
+
+@pytest.mark.usefixtures("on_lambda")
+def test_a_certificate_of_another_host_is_not_tried_twice(certificate, monkeypatch):
+    context, trusted = certificate
+    monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
+    with ScriptedServer(answer(b"{}"), tls=context) as server:
+        call(make_client(server))
+        assert server.connections == 2
+        port = server.url.rpartition(":")[2]
+        with pytest.raises(stream.TransportError, match="mismatch"):
+            Connection(Endpoint.parse(f"https://localhost:{port}"), seconds=5)
+        assert server.connections == 3
+
+
+def test_the_roots_of_amazon_are_still_trusted_everywhere():
+    system = ssl.create_default_context(cafile=certifi.where()).get_ca_certs(binary_form=True)
+    own = ssl.create_default_context(cadata=amazon_roots.PEM).get_ca_certs(binary_form=True)
+    assert set(own) <= set(system)
 
 
 # ---------------------------------------------------------------------------------------- errors

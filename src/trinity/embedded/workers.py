@@ -69,7 +69,7 @@ class Workers:
             self._waiting.append((function, event, future))
             if not self._turn_due:
                 self._turn_due = True
-                self._loop.call_soon(self._take_turns)
+                self._loop.call_soon(self._gather, 0)
         return future
 
     def stop(self) -> None:
@@ -78,6 +78,14 @@ class Workers:
             self._blocking.put(None)
         for thread in self._threads:
             thread.join()
+
+    def _gather(self, seen: int) -> None:
+        """Take turns as soon as nobody came since the last look: a commit costs what it costs."""
+        waiting = len(self._waiting)
+        if seen < waiting < _LARGEST_BATCH:
+            self._loop.call_soon(self._gather, waiting)
+        else:
+            self._take_turns()
 
     def _take_turns(self) -> None:
         self._turn_due = False

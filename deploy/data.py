@@ -25,6 +25,8 @@ from constructs import Construct
 
 from deploy.exceptions import accept, shown, tolerate
 from deploy.stages import PRIMARY_REGION, Stage
+from trinity.domain.ids import DAY
+from trinity.domain.rooms import DECK_KEPT_FOR
 from trinity.topology import FAILED_CALLS, FUNCTIONS
 
 UPLOADS_QUEUE = "process-upload"
@@ -76,7 +78,8 @@ class Data(Stack):
         self.stream_failures = self._queue("StreamFailures", FAILED_CALLS)
         accept(self.stream_failures, "SQS3", "It is itself where failures end.")
         self.access_logs = self._bucket("AccessLogs", takes_logs=True)
-        self.blobs = self._bucket("Blobs", forgets="media/")
+        self.blobs = self._bucket("Blobs")
+        self._let_old_blobs_go()
         self.archive = self._bucket("Archive", cool_after_days=90)
         # What somebody has taken in with a camera goes for good when it is processed.
         self.uploads = self._bucket("Uploads", expire_after_days=2, versioned=False)
@@ -87,7 +90,8 @@ class Data(Stack):
         if stage.second_region:
             other = stage.second_region if primary else PRIMARY_REGION
             # The page is put into the first region alone. Uploads are processed where they arrive.
-            self._copy(other, ["blobs", "archive", *(["web"] if primary else [])])
+            copied = {"blobs": self.blobs, "archive": self.archive}
+            self._copy(other, {**copied, "web": self.web} if primary else copied)
         self._receive_uploads()
         # rotate_keys makes the first key, and who deploys has the token.
         self.signing = self._secret("Signing", "Keys that sign access tokens, in JSON", empty=True)
@@ -307,7 +311,6 @@ class Data(Stack):
         cool_after_days: int | None = None,
         expire_after_days: int | None = None,
         versioned: bool = True,
-        forgets: str | None = None,
     ) -> s3.Bucket:
         """Return a bucket.
 
@@ -317,7 +320,6 @@ class Data(Stack):
             cool_after_days: after which objects become cheaper to keep and dearer to read.
             expire_after_days: after which objects go.
             versioned: what was removed or written over can be had back for thirty days.
-            forgets: what objects begin with that people may want gone: they stay for a day.
         """
         rules = [
             s3.LifecycleRule(
@@ -337,17 +339,6 @@ class Data(Stack):
                 else None,
             )
         ]
-        if forgets:
-            # Of two rules for one object the one that removes it sooner counts:
-            # https://docs.aws.amazon.com/AmazonS3/latest/userguide/lifecycle-conflicts.html
-            rules.append(
-                s3.LifecycleRule(
-                    id="forget",
-                    prefix=forgets,
-                    noncurrent_version_expiration=Duration.days(1),
-                    expired_object_delete_marker=True,
-                )
-            )
         bucket = s3.Bucket(
             self,
             construct_id,
@@ -370,6 +361,22 @@ class Data(Stack):
             tolerate(bucket, "W3045", "CloudFront writes its logs by access control lists.")
         return bucket
 
+    def _let_old_blobs_go(self) -> None:
+        """Remove decks after their rooms, and soon what is left of pictures that were removed.
+
+        Of two rules for one object the one that removes it sooner counts:
+        https://docs.aws.amazon.com/AmazonS3/latest/userguide/lifecycle-conflicts.html
+        """
+        self.blobs.add_lifecycle_rule(
+            id="decks", prefix="blobs/", expiration=Duration.days(DECK_KEPT_FOR // DAY)
+        )
+        self.blobs.add_lifecycle_rule(
+            id="pictures",
+            prefix="media/",
+            noncurrent_version_expiration=Duration.days(1),
+            expired_object_delete_marker=True,
+        )
+
     def bucket_name(self, name: str, region: str) -> str:
         """Return what the bucket is called that has this name in a region of the stage."""
         return f"trinity-{self.stage.name}-{self.account}-{region}-{name}"
@@ -378,7 +385,7 @@ class Data(Stack):
         """Return the ARN of a bucket by its name, which says more than a reference to a stack."""
         return f"arn:{self.partition}:s3:::{self.bucket_name(name, region)}"
 
-    def _copy(self, other: str, names: list[str]) -> None:
+    def _copy(self, other: str, buckets: dict[str, s3.Bucket]) -> None:
         """Have S3 copy what comes into buckets, and what is removed, to those of another region.
 
         Copies are not copied on, so two buckets may copy to each other. A bucket that is copied to
@@ -386,8 +393,8 @@ class Data(Stack):
         which is deployed first, begins to copy when it is told to, by a parameter.
         https://docs.aws.amazon.com/AmazonS3/latest/userguide/replication-requirements.html
         """
-        here = [self.bucket_arn(name, self.region) for name in names]
-        there = [self.bucket_arn(name, other) for name in names]
+        here = [self.bucket_arn(name, self.region) for name in buckets]
+        there = [self.bucket_arn(name, other) for name in buckets]
         role = iam.Role(
             self,
             "Copier",
@@ -424,9 +431,8 @@ class Data(Stack):
         for arn in (*here, *there):
             accept(role, f"IAM5[Resource::{shown(self, arn)}/*]", "All of a bucket is copied.")
         copies = None if self._primary else self._when_told_to_copy()
-        for name, to in zip(names, there, strict=True):
+        for (name, bucket), to in zip(buckets.items(), there, strict=True):
             self.copied[self.bucket_name(name, self.region)] = self.bucket_name(name, other)
-            bucket: s3.Bucket = getattr(self, name)
             bare = bucket.node.default_child
             assert isinstance(bare, s3.CfnBucket)
             configuration = {

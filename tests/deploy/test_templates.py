@@ -22,6 +22,8 @@ from deploy.stages import CRITICAL, STAGES, Stage
 
 from deploy import coverage
 from tests.deploy.conftest import Assembly, Built
+from trinity.domain.ids import DAY
+from trinity.domain.rooms import DECK_KEPT_FOR
 from trinity.topology import FUNCTIONS, Function
 
 ROOM_TO_GROW = 400
@@ -186,17 +188,17 @@ class TestBuckets:
             assert bucket["LifecycleConfiguration"]["Rules"], logical
 
     @everywhere
-    def test_removed_pictures_are_not_kept(self, assembly: Assembly, stage: Stage) -> None:
+    def test_old_decks_go_and_removed_pictures_are_not_kept(
+        self, assembly: Assembly, stage: Stage
+    ) -> None:
         buckets = assembly.resources(f"trinity-{stage.name}-data", "AWS::S3::Bucket")
         (blobs,) = (bucket for name, bucket in buckets.items() if name.startswith("Blobs"))
-        (rule,) = (
-            rule
-            for rule in blobs["LifecycleConfiguration"]["Rules"]
-            if rule.get("Prefix") == "media/"
-        )
-        assert rule["Status"] == "Enabled"
-        assert rule["NoncurrentVersionExpiration"] == {"NoncurrentDays": 1}
-        assert rule["ExpiredObjectDeleteMarker"] is True
+        rules = {rule.get("Prefix"): rule for rule in blobs["LifecycleConfiguration"]["Rules"]}
+        assert all(rule["Status"] == "Enabled" for rule in rules.values())
+        assert rules["blobs/"]["ExpirationInDays"] * DAY == DECK_KEPT_FOR
+        assert rules["media/"]["NoncurrentVersionExpiration"] == {"NoncurrentDays": 1}
+        assert rules["media/"]["ExpiredObjectDeleteMarker"] is True
+        assert "ExpirationInDays" not in rules["media/"]  # they stay as long as they are shown
 
     @everywhere
     def test_they_talk_tls_alone(self, assembly: Assembly, stage: Stage) -> None:

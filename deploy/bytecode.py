@@ -17,6 +17,9 @@ from pathlib import Path
 _HERE = Path(__file__).parent
 _SCRIPT = _HERE / "compile_tree.py"
 _PACKAGES = _HERE / "node_modules"
+# The order in which a set is written down depends on the hashes of its strings; and a stack names
+# lines, without marking the words in them, which would be a fifth of every zip.
+_ALWAYS = {"PYTHONHASHSEED": "0", "PYTHONNODEBUGRANGES": "1"}
 
 
 def compile_trees(trees: Iterable[tuple[Path, str]], python: str) -> None:
@@ -35,8 +38,7 @@ def compile_trees(trees: Iterable[tuple[Path, str]], python: str) -> None:
         _install()
         compiler = [_tool("node"), str(_SCRIPT.with_suffix(".mjs")), python]
     arguments = [str(argument) for tree in trees for argument in tree]
-    # The order in which a set is written down depends on the hashes of its strings.
-    _run([*compiler, *arguments], env={**os.environ, "PYTHONHASHSEED": "0"})
+    _run([*compiler, *arguments], env={**os.environ, **_ALWAYS})
 
 
 def bytecode_of(module: Path, python: str) -> Path:

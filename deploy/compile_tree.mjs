@@ -6,7 +6,7 @@ import { loadPyodide } from "pyodide";
 
 const [version, ...trees] = process.argv.slice(2);
 const script = await readFile(new URL("compile_tree.py", import.meta.url), "utf8");
-const python = await loadPyodide({ env: { PYTHONHASHSEED: "0" } });
+const python = await loadPyodide({ env: { PYTHONHASHSEED: "0", PYTHONNODEBUGRANGES: "1" } });
 const found = python.runPython(`import sys; ".".join(map(str, sys.version_info[:2]))`);
 if (found !== version) {
   throw new Error(`pyodide brings Python ${found}, not ${version}: change deploy/package.json`);

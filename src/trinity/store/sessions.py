@@ -6,7 +6,8 @@ of a known family with another secret is an old one that came back: the family e
 """
 
 from contextlib import suppress
-from typing import NamedTuple
+
+import msgspec
 
 from trinity.domain import errors
 from trinity.domain.ids import Millis, UserId
@@ -57,7 +58,7 @@ def start(table: Table, ids: Ids, user: UserId, now: Millis, *, epoch: int = 0) 
     return f"{user}.{family}.{secret}"
 
 
-class Rotated(NamedTuple):
+class Rotated(msgspec.Struct, frozen=True):
     """A session that goes on.
 
     Attributes:
@@ -175,7 +176,7 @@ def start_reset(table: Table, ids: Ids, user: UserId, now: Millis, *, epoch: int
     return secret
 
 
-class Reset(NamedTuple):
+class Reset(msgspec.Struct, frozen=True):
     """A reset token.
 
     Attributes:

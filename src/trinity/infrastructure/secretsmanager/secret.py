@@ -6,7 +6,8 @@ Sources: GetSecretValue and PutSecretValue in the AWS Secrets Manager API refere
 import threading
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+
+import msgspec
 
 from trinity.infrastructure.aws.client import AwsError, Client
 from trinity.ports import Unavailable
@@ -15,7 +16,7 @@ _READ_AGAIN_AFTER = 300.0
 """Seconds. A secret that changes keeps its old value good for far longer."""
 
 
-class Version(NamedTuple):
+class Version(msgspec.Struct, frozen=True):
     """A value of a secret.
 
     Attributes:

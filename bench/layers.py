@@ -88,5 +88,5 @@ def run_http(target: Target, seeds: Seeds, work: Path, shuffle: random.Random) -
     command = [sys.executable, "-m", "bench.inside", "http", str(plan.path), "-", str(port)]
     with Server(command, {}, port, work / "http.log") as server:
         wrk(server, plan, connections=CONNECTIONS, seconds=1)
-        load, usage = wrk(server, plan, connections=CONNECTIONS, seconds=2)
+        load, usage = wrk(server, plan, connections=CONNECTIONS, seconds=1)
         return 1e6 * usage.server_cpu_seconds / load.requests

@@ -22,6 +22,7 @@ Function = Callable[[Any, Any], Any]
 _Job = tuple[Function, Any, "asyncio.Future[Any]"]
 
 _LARGEST_BATCH = 128
+_LOOKS = 2
 
 
 def _attempt(function: Function, event: Any) -> tuple[Any, Exception | None]:
@@ -67,9 +68,7 @@ class Workers:
             self._call_on_a_thread((function, event, future))
         else:
             self._waiting.append((function, event, future))
-            if not self._turn_due:
-                self._turn_due = True
-                self._loop.call_soon(self._gather, 0)
+            self._ask_for_turn()
         return future
 
     def stop(self) -> None:
@@ -79,11 +78,22 @@ class Workers:
         for thread in self._threads:
             thread.join()
 
-    def _gather(self, seen: int) -> None:
-        """Take turns as soon as nobody came since the last look: a commit costs what it costs."""
+    def _ask_for_turn(self) -> None:
+        if self._waiting and not self._turn_due:
+            self._turn_due = True
+            self._loop.call_soon(self._gather, 0, _LOOKS)
+
+    def _gather(self, seen: int, looks: int) -> None:
+        """Take turns when nobody came for some rounds of the loop.
+
+        A commit costs about as much for many as for one, and those who were answered just now are
+        likely to ask again: in one round they are answered, in the next they are read.
+        """
         waiting = len(self._waiting)
-        if seen < waiting < _LARGEST_BATCH:
-            self._loop.call_soon(self._gather, waiting)
+        if waiting > seen:
+            looks = _LOOKS
+        if looks and waiting < _LARGEST_BATCH:
+            self._loop.call_soon(self._gather, waiting, looks - 1)
         else:
             self._take_turns()
 
@@ -107,7 +117,7 @@ class Workers:
         self._in_the_loop(self._deliver, futures, results, error)
 
     def _free(self) -> None:
-        self._in_the_loop(self._take_turns)
+        self._in_the_loop(self._ask_for_turn)
 
     def _in_the_loop(self, callback: Callable[..., None], *arguments: Any) -> None:
         # A loop that was closed while a commit was on its way has nobody left to tell.
@@ -128,7 +138,7 @@ class Workers:
                 future.set_exception(failed)
             else:
                 future.set_result(result)
-        self._take_turns()
+        self._ask_for_turn()
 
     def _call_on_a_thread(self, job: _Job) -> None:
         self._running += 1

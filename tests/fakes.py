@@ -191,6 +191,8 @@ def title_id(number: int) -> TitleId:
 class ListCatalogue:
     """So many films, numbered."""
 
+    remote = False
+
     def __init__(self, size: int = 100) -> None:
         self._titles = {
             title_id(n): Title(
@@ -213,6 +215,8 @@ class ListCatalogue:
 
     def select(self, where: TitleFilter, *, size: int, seed: int) -> list[Title]:
         return list(self._titles.values())[:size]
+
+    gather = select
 
 
 class Outbox:

@@ -498,6 +498,10 @@ class TitlePage(msgspec.Struct, frozen=True):
 class Catalogue(Protocol):
     """Titles by filter, by id, by text."""
 
+    @property
+    def remote(self) -> bool:
+        """Whether somebody else is asked, which takes time, and whose titles change."""
+
     def genres(self) -> "list[Genre]":
         """Return the genres in alphabetical order of their names."""
 
@@ -521,6 +525,13 @@ class Catalogue(Protocol):
 
         The same seed gives the same deck. Well known and well rated titles come first, genres are
         mixed, and no title appears twice, not even as two entries of one film.
+        """
+
+    def gather(self, where: "TitleFilter", *, size: int, seed: int) -> "list[Title]":
+        """Do as `select` while nobody waits: it may take 20 seconds.
+
+        Raises:
+            Unavailable: the catalogue itself does not answer.
         """
 
 

@@ -238,6 +238,7 @@ FUNCTIONS: tuple[Function, ...] = (
     Function("deliver_webhook", "queues.deliver_webhook", grants=(*_WRITE, ("internet", "send")), timeout_s=50, blocking=True, queue=Queue("deliver-webhook", channel="webhook", workers=4, batch=1, visibility_s=300, receives=10)),
     Function("forget_gone", "schedules.forget_gone", grants=_WRITE, timeout_s=120, schedules=(Schedule("forget-gone", every_s=3600, offset_s=900),)),
     Function("close_idle_rooms", "schedules.close_idle_rooms", grants=_WRITE + _CACHE, timeout_s=120, schedules=(Schedule("close-idle-rooms", every_s=24 * 3600, offset_s=4 * 3600),)),
+    Function("refresh_catalogue", "schedules.refresh_catalogue", grants=(*_WRITE, *_TITLES, ("blobs", "write")), timeout_s=120, blocking=True, schedules=(Schedule("refresh-catalogue", every_s=12 * 3600, offset_s=5 * 3600),)),
     Function("rotate_keys", "schedules.rotate_keys", grants=(*_WRITE, ("keys", "read"), ("keys", "write")), timeout_s=30, schedules=(Schedule("rotate_keys", every_s=24 * 3600, offset_s=3 * 3600),)),
     Function("process_upload", "queues.process_upload", grants=(*_WRITE, *_FILES, ("media", "write"), ("blobs", "write")), memory_mb=1769, timeout_s=60, queue=Queue("process-upload", batch=1, visibility_s=360)),
     Function("sweep_uploads", "schedules.sweep_uploads", grants=(*_WRITE, *_FILES, ("media", "write"), ("queues", "send")), timeout_s=60, schedules=(Schedule("sweep-uploads", every_s=600),)),

@@ -102,6 +102,31 @@ def world():
         yield World(stub)
 
 
+def test_what_is_gathered_while_nobody_waits_is_as_good_as_what_is_selected(world):
+    gathered = world.catalogue.gather(EVERYTHING, size=20, seed=1)
+    assert gathered == world.catalogue.select(EVERYTHING, size=20, seed=1)
+    assert all(title.runtime_minutes for title in gathered)  # only details say so
+    assert not world.warnings
+
+
+def test_nothing_of_the_fallback_is_gathered(world):
+    world.stub.fail(Trouble(503))
+    with pytest.raises(Unavailable, match="TMDB could not answer"):
+        world.catalogue.gather(EVERYTHING, size=20, seed=1)
+
+
+@pytest.mark.parametrize("token", ["", "not one", "wrong"])
+def test_nothing_is_gathered_with_a_token_that_is_none(world, token):
+    with pytest.raises(Unavailable):
+        world.another(token).gather(EVERYTHING, size=20, seed=1)
+
+
+def test_gathering_waits_as_long_as_tmdb_asks_for(world):
+    world.stub.fail(Trouble(429, headers=(("Retry-After", "3"),)), path="/discover", times=1)
+    assert len(world.catalogue.gather(EVERYTHING, size=5, seed=1)) == 5
+    assert max(world.clock.slept) >= 3
+
+
 # -------------------------------------------------------------------------------- good days
 
 

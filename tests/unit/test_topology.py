@@ -39,6 +39,7 @@ STANDS_FOR = {
     "clock": set(),
     "ids": set(),
     "settings": set(),
+    "log": set(),
     "pictures": set(),
 }
 NO_PORTS = {

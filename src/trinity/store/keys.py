@@ -25,6 +25,7 @@
 | upload       | `USER#id`     | `UPLOAD#id`           |
 | media file   | `MEDIA#blob`  | `MEDIA`               |
 | leftover     | `LEFTOVERS`   | `due#upload`          |
+| shelf        | `CATALOGUE`   | `SHELF#hash`          |
 | preferences  | `USER#id`     | `NOTICE#PREFERENCES`  |
 | browser      | `USER#id`     | `NOTICE#PUSH#id`      |
 | webhook      | `USER#id`     | `NOTICE#WEBHOOK#id`   |
@@ -62,6 +63,8 @@ TASTE: Final = "TASTE#"
 UPLOAD: Final = "UPLOAD#"
 LEFTOVERS: Final = "LEFTOVERS"
 GONE: Final = "GONE"
+CATALOGUE: Final = "CATALOGUE"
+SHELF: Final = "SHELF#"
 
 
 def gone(room: RoomId, user: UserId) -> Key:
@@ -248,6 +251,11 @@ def upload(user: UserId, upload: UploadId) -> Key:
 def media(blob: BlobId) -> Key:
     """Return the key of what is known of a file of a picture."""
     return Key(f"MEDIA#{blob}", "MEDIA")
+
+
+def shelf(name: str) -> Key:
+    """Return the key of what is known of a wish for titles."""
+    return Key(CATALOGUE, SHELF + name)
 
 
 def leftover(due: Millis, upload: UploadId) -> Key:

@@ -1,5 +1,6 @@
 """Open a room."""
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import msgspec
@@ -146,7 +147,7 @@ def create_room(
     if isinstance(request.deck, FromUpload):
         titles = _drawn(table, blobs, request.deck, host.id, ids)
     else:
-        titles = _titles(request.deck, catalogue, ids)
+        titles = _titles(request.deck, table, blobs, catalogue, ids, now)
     room = _room(request, host, titles, decks.store(blobs, titles), ids, now)
     for _ in range(_CODE_ATTEMPTS):
         shape = RoomShape.of(room, [], {}, (), now=now, base_url=origin.base_url)
@@ -199,8 +200,14 @@ def _room(
 
 
 def _titles(
-    spec: FromCatalogue | FromTitles | FromList, catalogue: Catalogue, ids: Ids
+    spec: FromCatalogue | FromTitles | FromList,
+    table: Table,
+    blobs: Blobs,
+    catalogue: Catalogue,
+    ids: Ids,
+    now: Millis,
 ) -> tuple[Title, ...]:
+    titles: Sequence[Title]
     match spec:
         case FromCatalogue():
             where = TitleFilter(
@@ -213,7 +220,10 @@ def _titles(
                 providers=spec.providers,
                 region=spec.region,
             )
-            titles = catalogue.select(where, size=spec.size, seed=ids.seed())
+            if catalogue.remote:
+                titles = _wished(table, blobs, catalogue, where, spec.size, ids.seed(), now)
+            else:
+                titles = catalogue.select(where, size=spec.size, seed=ids.seed())
             if not titles:
                 raise errors.EmptyDeck
         case FromTitles():
@@ -240,6 +250,29 @@ def _titles(
                 by_id.setdefault(title.id, title)
             titles = list(by_id.values())
     return tuple(titles)
+
+
+def _wished(
+    table: Table,
+    blobs: Blobs,
+    catalogue: Catalogue,
+    where: TitleFilter,
+    size: int,
+    seed: int,
+    now: Millis,
+) -> Sequence[Title]:
+    """Return titles from what was gathered for this wish, or else from the catalogue."""
+    from trinity.store import shelves  # nobody needs it where films are shipped
+
+    shelf = shelves.find(table, where)
+    titles: Sequence[Title] | None = None
+    if shelf is not None:
+        titles = shelves.draw(blobs, shelf, size=size, seed=seed, now=now)
+    if titles is None:
+        titles = catalogue.select(where, size=size, seed=seed)
+    if titles:
+        shelves.want(table, where, shelf, now)
+    return titles
 
 
 def _drawn(

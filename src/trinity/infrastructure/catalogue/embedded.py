@@ -70,6 +70,8 @@ class EmbeddedCatalogue:
     are ignored, so that a deck for people with one service is still a deck.
     """
 
+    remote = False
+
     def __init__(self) -> None:
         import threading
 
@@ -128,6 +130,10 @@ class EmbeddedCatalogue:
             for number, title, year, genre in self._query(_ordered(_POOLED, conditions), parameters)
         ]
         return self.titles(choose(pool, size=size, seed=seed, mixed=len(where.genres) != 1))
+
+    def gather(self, where: TitleFilter, *, size: int, seed: int) -> list[Title]:
+        """See `Catalogue.gather`."""
+        return self.select(where, size=size, seed=seed)
 
     def _filter(self, where: TitleFilter) -> tuple[list[str], dict[str, Any]] | None:
         """Return conditions and their parameters; None if no film can meet them."""

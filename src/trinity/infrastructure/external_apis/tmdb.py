@@ -55,6 +55,8 @@ _FEWEST_VOTES = 50
 _PRIOR_VOTES, _PRIOR_MEAN = 500, 6.5
 """Of the Bayesian average: what a title without votes would be worth, and how firmly."""
 _LARGEST_ANSWER = 8 << 20
+_GATHERING_S = 20.0
+"""What may be taken while nobody waits."""
 _ENOUGH_TIME = 1.0
 """Seconds that must be left to ask for the details of one more title."""
 
@@ -188,6 +190,8 @@ class TmdbCatalogue:
         chance: numbers from 0 to 1, for jitter.
     """
 
+    remote = True
+
     def __init__(
         self,
         token: Callable[[], str],
@@ -280,20 +284,31 @@ class TmdbCatalogue:
 
         return self._ask("select", ask, lambda: self._fallback.select(where, size=size, seed=seed))
 
+    def gather(self, where: TitleFilter, *, size: int, seed: int) -> list[Title]:
+        """See `Catalogue.gather`. The fallback is not asked: it is there anyway."""
+        try:
+            with self._session(_GATHERING_S) as session:
+                return self._select(session, where, size, seed)
+        except _TROUBLE as trouble:
+            raise Unavailable(f"TMDB could not answer: {trouble}") from trouble
+
     # ----------------------------------------------------------------------------- how it is done
 
     def _ask(self, what: str, ask: Callable[["_Session"], T], instead: Callable[[], T]) -> T:
         try:
-            with _Session(
-                self._base_url,
-                _checked(self._token()),
-                Budget(self._timeout_s, now=self._now),
-                attempt_s=self._timeout_s / 2,
-            ) as session:
+            with self._session(self._timeout_s) as session:
                 return ask(session)
         except _TROUBLE as trouble:
             self._warn(f"TMDB could not answer {what}: {trouble}. The fallback answers.")
             return instead()
+
+    def _session(self, seconds: float) -> "_Session":
+        return _Session(
+            self._base_url,
+            _checked(self._token()),
+            Budget(seconds, now=self._now),
+            attempt_s=self._timeout_s / 2,
+        )
 
     def _search(
         self,

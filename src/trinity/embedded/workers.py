@@ -100,8 +100,6 @@ class Workers:
     def _take_turns(self) -> None:
         self._turn_due = False
         jobs = self._waiting[:_LARGEST_BATCH]
-        if not jobs:
-            return
         calls = [partial(_attempt, function, event) for function, event, _ in jobs]
         settled = partial(self._settled, [future for _, _, future in jobs])
         if self._store.together(calls, settled, free=self._free):

@@ -179,6 +179,12 @@ def test_a_stream_that_shows_nothing_is_not_asked_for_ever() -> None:
         calls(streams, Functions()).again(note("s", "shard", "5", "5"))
 
 
+def test_a_shard_that_ends_before_the_last_change_is_no_success() -> None:
+    streams = Streams(GetShardIterator={"ShardIterator": "i"}, GetRecords={"Records": []})
+    with pytest.raises(CannotRepeat, match="no more"):
+        calls(streams, Functions()).again(note("s", "shard", "5", "5"))
+
+
 def test_a_stream_that_may_not_be_read_is_no_reason_to_give_up() -> None:
     streams = Streams(GetShardIterator=AwsError("AccessDeniedException", "no", 400, {}))
     with pytest.raises(AwsError, match="AccessDenied"):

@@ -80,8 +80,8 @@ class FailedCalls:
         try:
             iterator = self._ask("GetShardIterator", where).get("ShardIterator")
             for _ in range(_MOST_PAGES):  # a page may be empty though more come
-                if iterator is None:
-                    return
+                if iterator is None:  # the shard has ended
+                    break
                 page = self._ask("GetRecords", {"ShardIterator": iterator})
                 for record in page["Records"]:
                     number = int(record["dynamodb"]["SequenceNumber"])

@@ -50,7 +50,8 @@ class Data(Stack):
         bus: takes domain events.
         notices: the topic that takes notices to the queues of their channels.
         queues: by the names of the topology; dead-letter queues have `-dead` behind.
-        stream_failures: where it is noted which changes a function could not cope with.
+        stream_failures: where it is noted which changes a function could not cope with, and which
+            calls of clocks.
     """
 
     def __init__(

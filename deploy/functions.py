@@ -11,6 +11,7 @@ from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
+from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from deploy import permissions
@@ -130,6 +131,13 @@ class LambdaFunction(Construct):
             if in_vpc
             else None,
             security_groups=[around.wall] if in_vpc and around.wall else None,
+            # A clock does not wait for what becomes of its call, and Lambda tries it thrice:
+            # https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
+            dead_letter_queue=sqs.Queue.from_queue_arn(
+                self, "Failures", around.arns["stream-failures"]
+            )
+            if function.schedules
+            else None,
         )
         accept(
             self.function,

@@ -112,6 +112,8 @@ IN_VPC = (
 CATALOGUE = ("catalogue", "read")
 TMDB = (Statement(("secretsmanager:GetSecretValue",), ("tmdb",)),)
 """Of functions that read the catalogue, in stages where TMDB is asked."""
+FAILED = Statement(("sqs:SendMessage",), ("stream-failures",))
+"""Of functions whose calls Lambda gives up and keeps a note of."""
 STREAM = (
     Statement(
         (
@@ -122,7 +124,7 @@ STREAM = (
         ),
         ("stream",),
     ),
-    Statement(("sqs:SendMessage",), ("stream-failures",)),
+    FAILED,
 )
 
 
@@ -135,6 +137,8 @@ def statements(function: Function, *, in_vpc: bool = False, tmdb: bool = False) 
         found += TMDB
     if function.streams:
         found += STREAM
+    if function.schedules:
+        found.append(FAILED)
     if function.queue is not None:
         found.append(
             Statement(

@@ -758,6 +758,23 @@ class TestFeeds:
         assert of_presence == [{"eventName": ["INSERT", "REMOVE"], "dynamodb": keys}]
 
 
+class TestClocks:
+    """Who is called at a time of its own."""
+
+    @pytest.mark.parametrize("stack", ["trinity-prod-work", f"{SECOND}-work"])
+    def test_a_call_that_fails_again_and_again_is_kept(
+        self, assembly: Assembly, stack: str
+    ) -> None:
+        """The clock only hands a call over; what becomes of it, Lambda alone knows."""
+        kept = {
+            function["FunctionName"]
+            for function in assembly.resources(stack, "AWS::Lambda::Function").values()
+            if "StreamFailures" in str(function.get("DeadLetterConfig"))
+        }
+        stage = stack.removesuffix("-work").removesuffix("-second")
+        assert kept == {f"{stage}-{function.name}" for function in FUNCTIONS if function.schedules}
+
+
 class TestAlarms:
     """Who is woken by what."""
 

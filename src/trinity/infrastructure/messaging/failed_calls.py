@@ -3,9 +3,10 @@
 Of a batch of changes that Lambda gave up there is a note, which names the changes and does not hold
 them; the stream does, for a day. Of a clock's call there is the event that was to be handed over.
 
-Sources: "Retain discarded records for a DynamoDB event source" and "Invoke" in the AWS Lambda
-developer guide and API reference; GetShardIterator and GetRecords in the API reference of DynamoDB
-Streams; "Configuring a dead-letter queue" in the EventBridge Scheduler user guide.
+Sources: "Retain discarded records for a DynamoDB event source", "Capturing records of Lambda
+asynchronous invocations" and "Invoke" in the AWS Lambda developer guide and API reference;
+GetShardIterator and GetRecords in the API reference of DynamoDB Streams; "Configuring a dead-letter
+queue" in the EventBridge Scheduler user guide.
 """
 
 from collections.abc import Callable, Iterator

@@ -95,6 +95,7 @@ async def written(
         (WHOLE, [HEAD], 1),
         (WHOLE, [GET + GET, GET], 3),
         (WHOLE, [LAST], 2),  # it is closed, too
+        (WHOLE, [POST], 1),  # whoever asks first has his answer before he sends the rest
         (WHOLE, [POST, b"ab"], 2),
         (WHOLE, [NONSENSE], 2),
         (NOTHING, [GET], 1),

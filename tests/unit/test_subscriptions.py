@@ -791,6 +791,31 @@ def test_when_more_comes_than_can_be_told_one_by_one_it_goes_out_together(
     asyncio.run(main())
 
 
+def test_a_turn_that_fails_is_not_the_last_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        failures: list[Any] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, about: failures.append(about))
+        realtime = endpoint()
+        client = Client(realtime)
+        await client.start("1", "r1")
+        client.told()
+
+        def fail(*_: Any) -> None:
+            raise RuntimeError
+
+        with monkeypatch.context() as broken:
+            broken.setattr(realtime, "_publish", fail)
+            realtime.publish("r1", numbered(1))  # type: ignore[arg-type]
+            await settle()
+        realtime.publish("r1", numbered(2))  # type: ignore[arg-type]
+        await settle()
+        assert len(failures) == 1
+        assert cursors(client) == [2]
+        await client.leave()
+
+    asyncio.run(main())
+
+
 def test_an_event_that_overtook_the_one_before_it_is_told_behind_it() -> None:
     async def main() -> None:
         realtime = endpoint()

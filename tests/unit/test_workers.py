@@ -102,6 +102,21 @@ def test_who_comes_during_a_commit_has_his_turn_after_it_and_too_many_have_sever
     run(test)
 
 
+def test_who_comes_while_somebody_else_commits_has_his_turn_when_that_is_done() -> None:
+    async def test(workers: Workers, store: Store) -> None:
+        store.unsettled = lambda _error: None  # a thread that writes
+        waiting = workers.call(double, 1, blocking=False)
+        await settle()
+        assert store.lots == []
+        store.commit()
+        await settle()
+        assert store.lots == [1]
+        store.commit()
+        assert await waiting == 2
+
+    run(test)
+
+
 def test_an_error_is_for_who_called_and_a_commit_that_fails_for_all() -> None:
     async def test(workers: Workers, store: Store) -> None:
         good = workers.call(double, 1, blocking=False)

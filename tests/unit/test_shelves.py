@@ -1,5 +1,6 @@
 """Titles that people wish for are gathered ahead, and decks are drawn from them."""
 
+from collections import OrderedDict
 from pathlib import Path
 
 import pytest
@@ -107,6 +108,16 @@ def test_a_shelf_that_was_not_filled_for_long_is_none(world, ana):
     assert world.catalogue.selected == 1
     world.clock.advance(1)
     deck_of(world, ana)
+    assert world.catalogue.selected == 2
+
+
+def test_a_shelf_whose_titles_have_not_come_to_this_region_yet_is_none(world, ana, monkeypatch):
+    monkeypatch.setattr(decks, "_remembered", OrderedDict())
+    deck_of(world, ana)
+    refresh(world)
+    [shelf] = shelves.wanted(world.table, NOON)
+    world.blobs.delete(shelf.titles)
+    assert len(deck_of(world, ana)) == 50
     assert world.catalogue.selected == 2
 
 

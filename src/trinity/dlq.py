@@ -95,7 +95,6 @@ def _run(parsed: argparse.Namespace, settings: Settings) -> int:
     from trinity.bootstrap import Services
     from trinity.embedded.backup import DATABASE
     from trinity.infrastructure.aws.client import AwsError
-    from trinity.infrastructure.messaging.failed_calls import CannotRepeat
     from trinity.infrastructure.sqlite.store import SchemaTooNew
     from trinity.ports import Unavailable
 
@@ -114,14 +113,7 @@ def _run(parsed: argparse.Namespace, settings: Settings) -> int:
     except KeyError as error:
         prefix = settings.queue_prefix
         print(f"trinity: there is no queue {prefix}{error.args[0]} on AWS", file=sys.stderr)
-    except (
-        _Refused,
-        AwsError,
-        CannotRepeat,
-        SchemaTooNew,
-        Unavailable,
-        RuntimeError,
-    ) as error:
+    except (_Refused, AwsError, SchemaTooNew, Unavailable, RuntimeError) as error:
         print(f"trinity: {error}", file=sys.stderr)
     return 1
 
@@ -153,7 +145,7 @@ def _list(parsed: argparse.Namespace, services: "Services") -> int:
 
 
 def _show(parsed: argparse.Namespace, services: "Services") -> int:
-    dead = _dead_letters(parsed, services)
+    dead = _dead_letters(parsed, services, {})
     if parsed.id is not None:
         message = dead.find(parsed.id)
         if message is None:
@@ -196,16 +188,21 @@ def _shown(message: "Message") -> dict[str, Any]:
 
 
 def _redrive(parsed: argparse.Namespace, services: "Services") -> int:
-    dead, ids = _dead_letters(parsed, services), _meant(parsed)
-    return _settled(parsed, "redriven", dead.redrive(ids, before=services.clock.now()))
+    failed: dict[str, str] = {}
+    dead, ids = _dead_letters(parsed, services, failed), _meant(parsed)
+    done = dead.redrive(ids, before=services.clock.now())
+    return _settled(parsed, "redriven", done, failed)
 
 
 def _drop(parsed: argparse.Namespace, services: "Services") -> int:
-    dead, ids = _dead_letters(parsed, services), _meant(parsed)
-    return _settled(parsed, "dropped", dead.drop(ids, before=services.clock.now()))
+    dead, ids = _dead_letters(parsed, services, {}), _meant(parsed)
+    return _settled(parsed, "dropped", dead.drop(ids, before=services.clock.now()), {})
 
 
-def _dead_letters(parsed: argparse.Namespace, services: "Services") -> "DeadLetters":
+def _dead_letters(
+    parsed: argparse.Namespace, services: "Services", failed: dict[str, str]
+) -> "DeadLetters":
+    """Return those of the queue that is meant; `failed` takes what cannot be redriven, and why."""
     from trinity.common.dead_letters import DeadLetters
     from trinity.topology import FAILED_CALLS, QUEUES
 
@@ -214,20 +211,23 @@ def _dead_letters(parsed: argparse.Namespace, services: "Services") -> "DeadLett
         return DeadLetters.of(services.queues, known[parsed.queue])
     on_aws = bool(services.settings.queue_prefix)
     if parsed.queue == FAILED_CALLS and on_aws:
-        return DeadLetters(services.queues, FAILED_CALLS, partial(_call_again, services))
+        return DeadLetters(services.queues, FAILED_CALLS, partial(_call_again, services, failed))
     names = ", ".join([*known, *([FAILED_CALLS] if on_aws else [])])
     raise _Refused(f"there is no queue {parsed.queue}, but there are: {names}")
 
 
-def _call_again(services: "Services", messages: "list[Message]") -> None:
-    """Make the calls once more that some messages tell of, and say which one it is that failed."""
+def _call_again(
+    services: "Services", failed: dict[str, str], messages: "list[Message]"
+) -> "list[Message]":
+    """Make the calls once more that some messages tell of; return those that could be made."""
     from trinity.infrastructure.messaging.failed_calls import CannotRepeat
 
     for message in messages:
         try:
             services.failed_calls.again(message.body)
         except CannotRepeat as error:
-            raise CannotRepeat(f"{message.id}: {error}") from error
+            failed[message.id] = str(error)
+    return [message for message in messages if message.id not in failed]
 
 
 def _meant(parsed: argparse.Namespace) -> set[str] | None:
@@ -237,12 +237,14 @@ def _meant(parsed: argparse.Namespace) -> set[str] | None:
     return None if parsed.all else set(parsed.ids)
 
 
-def _settled(parsed: argparse.Namespace, what: str, done: set[str]) -> int:
-    missing = sorted(set(parsed.ids) - done)
+def _settled(parsed: argparse.Namespace, what: str, done: set[str], failed: dict[str, str]) -> int:
+    missing = sorted(set(parsed.ids) - done - failed.keys())
     if parsed.json:
-        print(json.dumps({what: sorted(done), "missing": missing}, indent=2))
+        print(json.dumps({what: sorted(done), "missing": missing, "failed": failed}, indent=2))
     else:
         print(f"{len(done):,} {what}")
         for id_ in missing:
             print(f"trinity: there is no dead message {id_} in {parsed.queue}", file=sys.stderr)
-    return 1 if missing else 0
+        for id_, why in failed.items():
+            print(f"trinity: {id_}: {why}", file=sys.stderr)
+    return 1 if missing or failed else 0

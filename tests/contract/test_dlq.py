@@ -134,7 +134,11 @@ def test_no_more_is_shown_than_asked_for(office: Office) -> None:
 def test_one_message_is_sent_back_and_the_others_stay(office: Office) -> None:
     office.bury(*(f"m{n}" for n in range(15)))
     wanted = office.ids()["m11"]
-    assert office.json("redrive", "calm", wanted) == {"redriven": [wanted], "missing": []}
+    assert office.json("redrive", "calm", wanted) == {
+        "redriven": [wanted],
+        "missing": [],
+        "failed": {},
+    }
     [message] = arrivals_of(office, "calm", 1)
     assert (message.body, message.receives) == ("m11", 1)
     assert office.ids().keys() == {f"m{n}" for n in range(15)} - {"m11"}
@@ -154,7 +158,8 @@ def test_what_is_dropped_is_gone_and_nothing_else(office: Office) -> None:
     ids = office.ids()
     assert office.run("drop", "calm", ids["a"], ids["b"]) == (0, "2 dropped\n", "")
     assert office.ids().keys() == {"c"}
-    assert office.json("drop", "calm", "--all") == {"dropped": [ids["c"]], "missing": []}
+    dropped = office.json("drop", "calm", "--all")
+    assert dropped == {"dropped": [ids["c"]], "missing": [], "failed": {}}
     assert office.queues.count("calm-dead") == office.queues.count("calm") == 0
 
 
@@ -166,7 +171,7 @@ def test_an_id_that_is_not_there_is_named_and_the_others_are_settled(office: Off
     assert err == "trinity: there is no dead message unknown in calm\n"
     assert office.ids().keys() == {"b"}
     answer = office.json("redrive", "calm", "unknown", status=1)
-    assert answer == {"redriven": [], "missing": ["unknown"]}
+    assert answer == {"redriven": [], "missing": ["unknown"], "failed": {}}
 
 
 @pytest.mark.parametrize("words", [("redrive", "calm"), ("drop", "calm", "some-id", "--all")])
@@ -226,13 +231,27 @@ def test_calls_that_were_given_up_are_made_again(
     assert aws_office.queues.count(topology.FAILED_CALLS) == 0
 
 
-def test_a_call_that_cannot_be_made_again_is_named_and_stays(aws_office: Office) -> None:
-    aws_office.queues.send(topology.FAILED_CALLS, ['{"schedule": "of-old", "time": "then"}'])
-    (message,) = aws_office.json("show", "stream-failures")
+def test_calls_that_cannot_be_made_again_are_named_and_stay_and_hold_up_no_other(
+    aws_office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    again, called = FailedCalls.again, list[str]()
+
+    def note_or_call(self: FailedCalls, body: str) -> None:
+        called.append(body) if body == CLOCK else again(self, body)
+
+    monkeypatch.setattr(FailedCalls, "again", note_or_call)
+    old = '{"schedule": "of-old", "time": "then"}'
+    cut = '{"DDBStreamBatchInfo": {"shardId": "1"}}'
+    aws_office.queues.send(topology.FAILED_CALLS, [old, CLOCK, cut])
+    left = [m for m in aws_office.json("show", "stream-failures") if m["body"] != json.loads(CLOCK)]
     status, out, err = aws_office.run("redrive", "stream-failures", "--all")
-    assert (status, out) == (1, "")
-    assert err == f"trinity: {message['id']}: no function of this version is meant: drop it\n"
-    assert aws_office.json("show", "stream-failures") == [message]
+    assert (status, out, called) == (1, "1 redriven\n", [CLOCK])
+    reason = "no function of this version is meant: drop it"
+    assert sorted(err.splitlines()) == sorted(f"trinity: {m['id']}: {reason}" for m in left)
+    by_id = sorted(aws_office.json("show", "stream-failures"), key=lambda m: str(m["id"]))
+    assert by_id == sorted(left, key=lambda m: str(m["id"]))
+    answer = aws_office.json("redrive", "stream-failures", left[0]["id"], status=1)
+    assert answer == {"redriven": [], "missing": [], "failed": {left[0]["id"]: reason}}
 
 
 def test_on_a_server_of_ones_own_there_are_no_such_notes(

@@ -18,10 +18,12 @@ class DeadLetters:
     Args:
         queues: where they are.
         name: of that queue.
-        again: has messages tried once more.
+        again: has messages tried once more, and returns those that were.
     """
 
-    def __init__(self, queues: Queues, name: str, again: Callable[[list[Message]], None]) -> None:
+    def __init__(
+        self, queues: Queues, name: str, again: Callable[[list[Message]], list[Message]]
+    ) -> None:
         self._queues = queues
         self._name = name
         self._again = again
@@ -30,8 +32,9 @@ class DeadLetters:
     def of(cls, queues: Queues, queue: Queue) -> "DeadLetters":
         """Return what fell out of a queue. Put back there, it gets new ids and new attempts."""
 
-        def send(messages: list[Message]) -> None:
+        def send(messages: list[Message]) -> list[Message]:
             queues.send(queue.name, [message.body for message in messages])
+            return messages
 
         return cls(queues, queue.dead_letters, send)
 
@@ -73,13 +76,13 @@ class DeadLetters:
 
     def drop(self, ids: Collection[str] | None, *, before: Millis) -> set[str]:
         """Remove dead letters for good; see `redrive` for the arguments and the result."""
-        return self._settle(ids, before, lambda _: None)
+        return self._settle(ids, before, lambda messages: messages)
 
     def _settle(
         self,
         ids: Collection[str] | None,
         before: Millis,
-        act: Callable[[list[Message]], None],
+        act: Callable[[list[Message]], list[Message]],
     ) -> set[str]:
         done: set[str] = set()
 
@@ -89,11 +92,11 @@ class DeadLetters:
                 for message in messages
                 if message.sent_at <= before and (ids is None or message.id in ids)
             ]
-            if chosen:
-                act(chosen)
-                self._queues.delete(self._name, [m.receipt for m in chosen])
-            done.update(message.id for message in chosen)
-            return chosen
+            gone = act(chosen) if chosen else []
+            if gone:
+                self._queues.delete(self._name, [message.receipt for message in gone])
+            done.update(message.id for message in gone)
+            return gone
 
         self._go_through(work, until=lambda: ids is not None and done >= set(ids))
         return done

@@ -27,6 +27,25 @@ _MOST_PAGES = 1000
 _TRIMMED = frozenset({"TrimmedDataAccessException", "ResourceNotFoundException"})
 
 
+class _Changes(msgspec.Struct, frozen=True, rename="camel"):
+    stream_arn: str
+    shard_id: str
+    start_sequence_number: str
+    end_sequence_number: str
+    approximate_arrival_of_first_record: str
+
+
+class _Request(msgspec.Struct, frozen=True, rename="camel"):
+    function_arn: str
+
+
+class _Note(msgspec.Struct, frozen=True):
+    """What Lambda notes on a batch of changes that it gave up."""
+
+    context: _Request = msgspec.field(name="requestContext")
+    changes: _Changes = msgspec.field(name="DDBStreamBatchInfo")
+
+
 class CannotRepeat(Exception):
     """A call cannot be made again; the message says why and what to do."""
 
@@ -56,27 +75,27 @@ class FailedCalls:
         """
         try:
             told = msgspec.json.decode(body, type=dict[str, Any])
+            note = msgspec.convert(told, _Note) if "DDBStreamBatchInfo" in told else None
         except msgspec.MsgspecError:
-            told = {}
-        if "DDBStreamBatchInfo" in told:
-            name = _name(told["requestContext"]["functionArn"])
+            told, note = {}, None
+        if note is not None:
+            name = _name(note.context.function_arn)
             function = _first(lambda one: self._prefix + one.name == name)
-            batch = told["DDBStreamBatchInfo"]
-            mine = [record for record in self._records(batch) if _concerns(function, record)]
+            mine = [one for one in self._records(note.changes) if _concerns(function, one)]
             for start in range(0, len(mine), _AT_ONCE):
                 self._call(function, {"Records": mine[start : start + _AT_ONCE]})
         else:
             clock = told.get("schedule")
             self._call(_first(lambda one: any(s.name == clock for s in one.schedules)), told)
 
-    def _records(self, batch: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    def _records(self, batch: _Changes) -> Iterator[dict[str, Any]]:
         """Yield the records of a batch, as Lambda hands them to a function."""
-        last = int(batch["endSequenceNumber"])
+        last = int(batch.end_sequence_number)
         where = {
-            "StreamArn": batch["streamArn"],
-            "ShardId": batch["shardId"],
+            "StreamArn": batch.stream_arn,
+            "ShardId": batch.shard_id,
             "ShardIteratorType": "AT_SEQUENCE_NUMBER",
-            "SequenceNumber": batch["startSequenceNumber"],
+            "SequenceNumber": batch.start_sequence_number,
         }
         try:
             iterator = self._ask("GetShardIterator", where).get("ShardIterator")
@@ -87,7 +106,7 @@ class FailedCalls:
                 for record in page["Records"]:
                     number = int(record["dynamodb"]["SequenceNumber"])
                     if number <= last:
-                        yield _as_handed_over(record, batch["streamArn"])
+                        yield _as_handed_over(record, batch.stream_arn)
                     if number >= last:
                         return
                 iterator = page.get("NextShardIterator")
@@ -95,7 +114,7 @@ class FailedCalls:
             if refusal.code not in _TRIMMED:
                 raise
         raise CannotRepeat(
-            f"the stream has the changes of {batch['approximateArrivalOfFirstRecord']} no more:"
+            f"the stream has the changes of {batch.approximate_arrival_of_first_record} no more:"
             " touch what they were about once more, and drop this"
         )
 

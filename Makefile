@@ -3,6 +3,8 @@
 SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
+# CDK says for eleven lines that Node 20 will not be mended for ever.
+export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 1
 
 .PHONY: help run demo test check fix docs catalogue artefacts synth cloud bench bench-cold lock clean
 
@@ -51,7 +53,7 @@ chromium:
 
 .PHONY: node
 node:
-	@command -v npm >/dev/null || (echo "Installing Node.js for the tests of clients …" && apt-get -qq update && apt-get -qq install -y nodejs npm >/dev/null)
+	@command -v npm >/dev/null || (echo "Installing Node.js for CDK and the tests of clients …" && apt-get -qq update && apt-get -qq install -y nodejs npm >/dev/null)
 
 .PHONY: redis
 redis:
@@ -71,10 +73,10 @@ catalogue: $(VENV)/dev.stamp ## build the shipped list of films anew
 artefacts: $(VENV)/run.stamp ## build what Lambda gets: a zip for each function, and layers
 	$(BIN)/python -m deploy.artefacts
 
-synth: artefacts $(VENV)/cloud.stamp ## write the CloudFormation templates of all stages
+synth: node artefacts $(VENV)/cloud.stamp ## write the CloudFormation templates of all stages
 	$(BIN)/python -m deploy.app
 
-cloud: $(VENV)/cloud.stamp ## deploy to a local AWS and serve there until Ctrl-C
+cloud: node $(VENV)/cloud.stamp ## deploy to a local AWS and serve there until Ctrl-C
 	@exec $(BIN)/python -m deploy.cloud
 
 bench: $(VENV)/dev.stamp ## measure, beside PocketBase

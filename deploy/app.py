@@ -164,6 +164,8 @@ def main() -> int:
     options = parser.parse_args()
     stages = [STAGES[options.stage]] if options.stage else list(STAGES.values())
     synthesise(stages, options.built, options.output)
+    written = sorted(options.output.glob("*.template.json"))
+    print(f"{len(written)} templates of {', '.join(s.name for s in stages)} in {options.output}/")
     return 0
 
 

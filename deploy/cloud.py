@@ -8,6 +8,7 @@ import argparse
 import contextlib
 import json
 import mimetypes
+import os
 import shutil
 import signal
 import socket
@@ -20,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 from deploy import ministack
-from deploy.app import synthesise
 from deploy.artefacts import BUILD, HERE, build
 from deploy.local import Deployment, Template, client, deploy
 from deploy.stages import PRIMARY_REGION, STAGES, Stage
@@ -54,7 +54,7 @@ def running(
     if assembly is None:
         assembly = folder / "cdk.out"
         build(HERE)
-        synthesise([stage], BUILD / HERE.name, assembly)
+        _synthesise(stage, assembly)
 
     with contextlib.ExitStack() as stack:
         cache = stack.enter_context(_redis(folder)) if stage.redis else None
@@ -70,6 +70,38 @@ def running(
         deployment = deploy(assembly, endpoint, patch=all_patches)
         _begin(deployment, stage)
         yield deployment
+
+
+def _synthesise(stage: Stage, assembly: Path) -> None:
+    """Write the templates of a stage, in a process that takes CDK's Node.js with it when it ends.
+
+    Raises:
+        RuntimeError: it could not be done.
+    """
+    arguments = [
+        "--stage",
+        stage.name,
+        "--built",
+        str(BUILD / HERE.name),
+        "--output",
+        str(assembly),
+    ]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "deploy.app", *arguments],
+        cwd=Path(__file__).parents[1],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,  # Ctrl-C is for us, and we end all of it
+    )
+    try:
+        told, _ = process.communicate()
+    except BaseException:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        raise
+    if process.returncode:
+        raise RuntimeError(f"the templates could not be written:\n{told}")
 
 
 def deployed(stage: Stage, endpoint: str | None) -> Deployment:
@@ -153,24 +185,33 @@ def main() -> int:
     parser.add_argument("--stage", choices=sorted(STAGES), default="dev", help="default: dev")
     parser.add_argument("--port", type=int, default=4566, help="of the local AWS (default: 4566)")
     options = parser.parse_args()
-    stopped = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopped.set())
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # what was started is ended then, too
     print("Building functions, writing templates, deploying …", flush=True)
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        running(STAGES[options.stage], Path(folder), port=options.port) as deployment,
-    ):
-        resources = sum(map(len, deployment.resources.values()))
-        print(f"{resources} resources in {len(deployment.resources)} stacks")
-        left_out = sorted({kind for gone in deployment.stubbed.values() for kind in gone.values()})
-        print(f"  without, since the local AWS has none: {', '.join(left_out)}")
-        print(f"HTTP API   {deployment.url}/api/health")
-        print(f"GraphQL    {deployment.graphql_url}")
-        print(f"AWS        {deployment.endpoint}")
-        print("stop: Ctrl-C", flush=True)
-        stopped.wait()
-    return 0
+    serving = False
+    try:
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            running(STAGES[options.stage], Path(folder), port=options.port) as deployment,
+        ):
+            _announce(deployment)
+            serving = True
+            threading.Event().wait()
+    except KeyboardInterrupt:
+        return 0 if serving else 130
+    except RuntimeError as error:
+        print(f"cloud: {error}", file=sys.stderr)
+    return 1
+
+
+def _announce(deployment: Deployment) -> None:
+    resources = sum(map(len, deployment.resources.values()))
+    print(f"{resources} resources in {len(deployment.resources)} stacks")
+    left_out = sorted({kind for gone in deployment.stubbed.values() for kind in gone.values()})
+    print(f"  without, since the local AWS has none: {', '.join(left_out)}")
+    print(f"HTTP API   {deployment.url}/api/health")
+    print(f"GraphQL    {deployment.graphql_url}")
+    print(f"AWS        {deployment.endpoint}")
+    print("stop: Ctrl-C", flush=True)
 
 
 if __name__ == "__main__":

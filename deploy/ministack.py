@@ -43,8 +43,11 @@ def running(directory: Path, *, port: int = 0, **settings: str) -> Iterator[str]
         directory: an empty one for its files; its output goes to `ministack.log` there.
         port: to listen on; 0 takes a free one.
         settings: environment variables of MiniStack, such as `AUTH="true"`.
+
+    Raises:
+        RuntimeError: it does not start, or something else listens on the port.
     """
-    port = port or _free_port()
+    port = _free_port(port)
     inherited = {
         # The environment is otherwise empty: Lambda functions inherit all of it.
         "PATH": os.defpath,
@@ -72,10 +75,14 @@ def running(directory: Path, *, port: int = 0, **settings: str) -> Iterator[str]
         _stop(process)
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
+def _free_port(wanted: int) -> int:
+    """Return the port that is wanted, or any for 0, if nobody else listens on it."""
+    try:
+        with socket.create_server(("127.0.0.1", wanted)) as server:
+            port: int = server.getsockname()[1]
+            return port
+    except OSError as error:
+        raise RuntimeError(f"port {wanted} cannot be used: {error.strerror}") from None
 
 
 def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:

@@ -44,7 +44,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InvalidSettings as error:
         print(f"trinity: {error}", file=sys.stderr)
         return 2
-    status: int = parsed.run(parsed, settings)
+    try:
+        status: int = parsed.run(parsed, settings)
+        sys.stdout.flush()
+    except BrokenPipeError:  # `trinity … | head` has what it wanted
+        # https://docs.python.org/3/library/signal.html#note-on-sigpipe
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     return status
 
 

@@ -361,6 +361,18 @@ def test_openapi_prints_the_committed_document() -> None:
     assert done.stdout == SCHEMA.read_text()
 
 
+def test_a_reader_that_has_enough_ends_a_command_without_a_word() -> None:
+    with subprocess.Popen(
+        [PROGRAM, "openapi"], env=environment({}), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.read(1)
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(WITHIN_S) == 1
+
+
 def test_the_doctor_says_that_a_running_server_is_well(server: Server) -> None:
     assert server.client.post("/api/auth/guest", json={"name": "Ana"}).status == 201
     done = trinity("doctor", DATA=str(server.data))

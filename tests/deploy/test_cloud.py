@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import socket
 import subprocess
 import sys
 import uuid
@@ -17,6 +18,7 @@ from deploy.local import REGION, Deployment, DeploymentFailed, client, deploy
 from deploy.ministack import environment
 from deploy.stages import STAGES
 
+from deploy import ministack
 from tests.contract.test_failed_calls import note as failed_calls_note
 from tests.deploy.conftest import Assembly
 from tests.server import Client, eventually
@@ -129,6 +131,16 @@ class Archive:
     def _read(self, key: str) -> list[str]:
         body = self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read()
         return gzip.decompress(body).decode().splitlines()
+
+
+def test_a_port_where_somebody_else_listens_is_refused(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with (
+            pytest.raises(RuntimeError, match=f"port {port} cannot be used: Address already in"),
+            ministack.running(tmp_path, port=port),
+        ):
+            pass
 
 
 def test_a_change_goes_by_stream_bus_and_queue_to_a_function(cloud: Deployment) -> None:

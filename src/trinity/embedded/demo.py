@@ -63,7 +63,9 @@ class _Client:
             problem = json.loads(error.read())
             raise _Refused(problem["code"], problem["detail"]) from None
         except OSError as error:
-            raise DemoFailed(f"{self._url} does not answer: {error}") from None
+            reason = getattr(error, "reason", error)  # of urllib's errors
+            why = getattr(reason, "strerror", None) or reason
+            raise DemoFailed(f"{self._url} does not answer: {why}") from None
         except ValueError:  # no address, or no JSON
             raise DemoFailed(f"there is no Trinity at {self._url}") from None
 
@@ -143,7 +145,10 @@ def run(*, friends: int, code: str | None, url: str | None, pace_s: float, seed:
             room = _meet(people, code)
         except _Refused as refused:
             raise DemoFailed(str(refused)) from None
-        return _watch(console, people, room)
+        status = _watch(console, people, room)
+    if status == 0 and code is None:
+        console.print("Now you: [bold]make run[/bold], then open a room in the browser.")
+    return status
 
 
 def _meet(people: list[_Friend], code: str | None) -> dict[str, Any]:
@@ -236,9 +241,6 @@ def _sentence(event: dict[str, Any], room: dict[str, Any]) -> str | None:
             return f"{names.get(data['userId'], 'Somebody')} has left."
         case "matchFound":
             return f"A match: {data['title']['title']}!"
-        case "progress":
-            seen = sum(data["progress"].values())
-            return f"{seen} swipes so far."
     return None
 
 
@@ -259,7 +261,6 @@ def _outcome(console: Console, viewer: _Client, room: dict[str, Any]) -> None:
         console.print(Panel(text, title="No match: the best compromise", border_style="yellow"))
     else:
         console.print("The friends are done, and the room goes on.")
-    console.print("Now you: [bold]make run[/bold], then open a room in the browser.")
 
 
 @contextlib.contextmanager

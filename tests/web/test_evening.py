@@ -116,8 +116,14 @@ def test_votes_without_a_network_arrive_later(site: str, person: Make) -> None:
     vote(guest.page, "No")
     expect(guest.page.get_by_text("No connection. 2 votes kept here")).to_be_visible()
     expect(guest.page.get_by_text("1 of 3 left")).to_be_visible()
+    # One can go on, and is told nothing that is not known.
+    buttons = guest.page.get_by_role("group", name="Your vote").get_by_role("button")
+    for button in buttons.all():
+        expect(button).to_be_in_viewport(ratio=1)
+    expect(guest.page.locator(".faces .here")).to_have_count(0)
     guest.context.set_offline(False)
     expect(guest.page.get_by_text("No connection.")).to_be_hidden()
+    expect(guest.page.locator(".faces .here")).to_have_count(2)
     expect(host.page.get_by_role("listitem").filter(has_text="Ben")).to_contain_text("2/3")
     # Being offline is what the browser may complain about here, and nothing else.
     assert all("ERR_INTERNET_DISCONNECTED" in each for each in guest.complaints)

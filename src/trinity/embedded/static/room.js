@@ -51,7 +51,7 @@ class RoomPage {
     this.votes = new VoteQueue(this.me, room.id, {
       accepted: (matches) => this.matched(matches),
       refused: (problem, count) => this.refused(problem, count),
-      changed: (count, failing) => this.showWaiting(count, failing),
+      changed: () => this.showWaiting(),
     });
     Object.entries(this.votes.waiting).forEach(([id, choice]) => { if (choice !== 'undo') this.voted.add(id); });
     this.progress = this.myMember.progress + this.voted.size;
@@ -74,6 +74,7 @@ class RoomPage {
     const { signal } = this.stopped;
     document.addEventListener('visibilitychange', () => { this.hiddenSince = Date.now(); this.look(); }, { signal });
     addEventListener('online', () => this.look(), { signal });
+    addEventListener('offline', () => this.look(), { signal });
     addEventListener('pagehide', () => this.stepAway(), { signal });
     addEventListener('pageshow', () => this.look(), { signal });
     this.live = new Live(this.room.id, {
@@ -359,10 +360,15 @@ class RoomPage {
     if (problem.code === 'not_a_member' || problem.code === 'room_not_found') this.out(problem);
   }
 
-  showWaiting(count, failing) {
+  showWaiting() {
+    const count = this.votes.size;
     const kept = count ? ` ${plural(count, 'vote')} kept here until it is back.` : '';
-    setOffline(failing || this.failures > 1 ? `No connection.${kept}` : '');
-    if (!failing && !count && !this.cards.length && !this.exhausted) this.fillOrExplain();
+    const cut = (count && this.votes.failures > 0) || this.failures > 1;
+    setOffline(cut ? `No connection.${kept}` : '');
+    if (cut) this.showOnline([]); // nobody can say who is here
+    else if (this.cut) this.look();
+    this.cut = cut;
+    if (!cut && !count && !this.cards.length && !this.exhausted) this.fillOrExplain();
   }
 
   // ---- what happens in the room
@@ -388,7 +394,7 @@ class RoomPage {
         if (this.failures) {
           this.failures = 0;
           this.votes.flush();
-          this.showWaiting(this.votes.size, false);
+          this.showWaiting();
         }
         if (items.length === PAGE) this.look(); // there is more
         this.showOnline(online);
@@ -399,7 +405,7 @@ class RoomPage {
         if (['not_a_member', 'room_not_found'].includes(problem.code)) return void this.out(problem);
         if (problem.sessionOver) return;
         this.failures += 1;
-        this.showWaiting(this.votes.size, this.failures > 1);
+        this.showWaiting();
       }
     }
   }

@@ -56,8 +56,11 @@ export function announce(text) {
   document.getElementById('announce').textContent = text;
 }
 
+const banner = document.getElementById('offline');
+// It may take two lines: what fills the screen below it has to know.
+new ResizeObserver(() => document.body.style.setProperty('--banner', `${banner.offsetHeight}px`)).observe(banner);
+
 export function setOffline(text) {
-  const banner = document.getElementById('offline');
   if (banner.textContent !== text) banner.textContent = text;
   banner.hidden = !text;
 }

@@ -9,7 +9,7 @@ const BATCH = 50; // what the API takes at once
 const LONGEST_WAIT_MS = 20_000;
 
 export class VoteQueue {
-  /** `tell`: accepted(matches), refused(problem, count), changed(count, failing). */
+  /** `tell`: accepted(matches), refused(problem, count), changed(). */
   constructor(userId, roomId, tell) {
     this.key = `${PREFIX}${userId}.${roomId}`;
     this.path = `/api/rooms/${roomId}/votes`;
@@ -39,7 +39,7 @@ export class VoteQueue {
   save(waiting) {
     const count = Object.keys(waiting).length;
     store(this.key, count ? waiting : null);
-    this.tell.changed(count, this.failures > 0);
+    this.tell.changed();
   }
 
   /** Forget what was sent, unless the wish has changed meanwhile. */
@@ -57,7 +57,7 @@ export class VoteQueue {
     } catch (problem) {
       if (!(problem instanceof Problem)) throw problem;
       this.failures += 1;
-      this.tell.changed(this.size, true);
+      this.tell.changed();
       const wait = Math.max(problem.retryAfter * 1000, Math.min(LONGEST_WAIT_MS, 500 * 2 ** this.failures));
       if (!this.stopped.signal.aborted && !problem.sessionOver) this.timer = setTimeout(() => this.flush(), wait);
     } finally {

@@ -12,7 +12,9 @@ LIST = ["Pizza", "Ramen", "Tacos"]
 Make = Callable[..., Person]
 
 
-def open_room(page: Page, site: str, *, host: str, entries: list[str], room: str) -> str:
+def open_room(
+    page: Page, site: str, *, host: str, entries: list[str], room: str, stops: str | None = None
+) -> str:
     """Open a room with an own list, from the start page on; return its link."""
     page.goto(site)
     page.get_by_label("Your name").fill(host)
@@ -20,6 +22,8 @@ def open_room(page: Page, site: str, *, host: str, entries: list[str], room: str
     page.get_by_label("Own list").check()
     page.get_by_label("Entries").fill("\n".join(entries))
     page.get_by_label("Name (optional)").fill(room)
+    if stops is not None:
+        page.get_by_label(stops).check()
     page.get_by_role("button", name="Open the room").click()
     expect(page.get_by_role("heading", name="Get the others in")).to_be_visible()
     return page.url
@@ -75,6 +79,31 @@ def test_two_people_find_what_both_want(site: str, person: Make) -> None:
         expect(results.get_by_role("heading", name="You agreed on this")).to_be_visible()
         expect(results.get_by_role("heading", name=wanted)).to_be_visible()
         expect(results).to_contain_text("Ana and Ben said yes.")
+
+
+def test_matches_wait_for_each_other(site: str, person: Make) -> None:
+    host, guest = person(DESKTOP), person(PHONE)
+    link = open_room(host.page, site, host="Ana", entries=LIST, room="Dinner", stops="Never")
+    join(guest.page, link, name="Ben")
+    expect(top_card(host.page)).to_be_visible()
+    for _ in LIST:
+        host.page.keyboard.press("ArrowRight")
+    expect(host.page.get_by_role("heading", name="You have seen every card")).to_be_visible()
+
+    # Ben agrees to one after the other; Ana looks elsewhere meanwhile.
+    agreed = []
+    for _ in LIST:
+        agreed.append(top_title(guest.page))
+        vote(guest.page, "Yes")
+        guest.page.get_by_role("dialog").get_by_role("button").first.click()
+        expect(guest.page.get_by_role("dialog")).to_have_count(0)
+    expect(host.page.get_by_role("button", name="Results (3)")).to_have_count(1)
+    matches = host.page.locator("dialog.match")
+    for title in agreed:
+        expect(matches).to_have_count(1)
+        expect(matches.get_by_role("heading", name=title)).to_be_visible()
+        host.page.keyboard.press("Escape")
+    expect(matches).to_have_count(0)
 
 
 def test_names_and_entries_are_text(site: str, person: Make) -> None:

@@ -46,6 +46,7 @@ class RoomPage {
     this.acts = 0; // votes and undos of this visit
     this.failures = 0;
     this.taking = Promise.resolve();
+    this.celebrating = Promise.resolve();
     this.online = onlineIn(room);
     this.hiddenSince = Date.now();
     this.votes = new VoteQueue(this.me, room.id, {
@@ -496,15 +497,19 @@ class RoomPage {
     if (!wasOpen && this.open) this.fillOrExplain();
   }
 
-  async matched(matches, { looked = false } = {}) {
+  /** Show matches, each once and one at a time: the next comes when the one before is put away. */
+  matched(matches, { looked = false } = {}) {
     const fresh = matches.filter((match) => !this.celebrated.has(match.titleId));
     fresh.forEach((match) => this.celebrated.add(match.titleId));
     if (!fresh.length) return;
-    if (!looked) await this.refreshRoom().catch(() => {}); // is the room decided now?
-    for (const match of fresh) {
-      await celebrate(match, this);
-      if (this.stopped.signal.aborted) return;
-    }
+    const known = looked ? undefined : this.refreshRoom().catch(() => {}); // is the room decided now?
+    this.celebrating = this.celebrating.catch(() => {}).then(async () => {
+      await known;
+      for (const match of fresh) {
+        if (this.stopped.signal.aborted) return;
+        await celebrate(match, this);
+      }
+    });
   }
 
   // ---- people

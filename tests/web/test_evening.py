@@ -231,6 +231,20 @@ def test_what_is_wrong_is_said_beside_the_field_that_it_is_about(site: str, pers
     told(page.get_by_label("Seats"), "from 2 to 100")
 
 
+def test_the_film_that_the_search_suggests_is_found_first(site: str, person: Make) -> None:
+    page = person(PHONE).page
+    page.goto(site)
+    page.get_by_label("Your name").fill("Ana")
+    page.get_by_role("button", name="Open a room").click()
+    page.get_by_label("Picked films").check()
+    search = page.get_by_label("Search films")
+    suggested = (search.get_attribute("placeholder") or "").removeprefix("e.g. ")
+    assert suggested
+    search.fill(suggested)
+    first = page.get_by_role("list", name="Films found").get_by_role("button").first
+    expect(first.locator("span").first).to_have_text(suggested)
+
+
 def test_an_evening_needs_no_mouse(site: str, person: Make) -> None:
     host, guest = person(DESKTOP), person(DESKTOP)
     link = open_room(host.page, site, host="Ana", entries=LIST, room="Dinner")

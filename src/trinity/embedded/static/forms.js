@@ -141,7 +141,7 @@ function fromTitles(picked) {
   const drawChosen = () => chosen.replaceChildren(...[...picked.values()].map((title) =>
     el('button', { type: 'button', class: 'chip picked', 'aria-label': `Take out ${title.title}`, text: `${title.title} ×`,
       on: { click: () => { picked.delete(title.id); drawChosen(); } } })));
-  const input = el('input', { type: 'search', name: 'q', autocomplete: 'off', placeholder: 'e.g. Metropolis' });
+  const input = el('input', { type: 'search', name: 'q', autocomplete: 'off', placeholder: 'e.g. Casablanca' });
   let timer;
   const search = async () => {
     const text = input.value.trim();

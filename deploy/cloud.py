@@ -207,7 +207,7 @@ def _announce(deployment: Deployment) -> None:
     resources = sum(map(len, deployment.resources.values()))
     print(f"{resources} resources in {len(deployment.resources)} stacks")
     left_out = sorted({kind for gone in deployment.stubbed.values() for kind in gone.values()})
-    print(f"  without, since the local AWS has none: {', '.join(left_out)}")
+    print(f"  left out, what the local AWS lacks of these kinds: {', '.join(left_out)}")
     print(f"HTTP API   {deployment.url}/api/health")
     print(f"GraphQL    {deployment.graphql_url}")
     print(f"AWS        {deployment.endpoint}")

@@ -109,6 +109,18 @@ def test_the_host_gives_the_room_a_cover(site: str, person: Make) -> None:
     host.page.goto(site)
     is_seen(host.page.get_by_role("link", name="Dinner").locator("img"))
     fits(host.page)
+
+    # A long name leaves the list a list.
+    host.page.goto(link)
+    host.page.get_by_role("button", name="Group").click()
+    host.page.get_by_label("Name of the room").fill("Which of them we watch together? " * 2)
+    host.page.get_by_role("button", name="Rename").click()
+    expect(host.page.get_by_text("The room has a new name.")).to_be_visible()
+    host.page.set_viewport_size({"width": 390, "height": 844})
+    host.page.goto(site)
+    line = host.page.get_by_role("link", name="Which of them").bounding_box()
+    assert line is not None
+    assert line["height"] < 120
     host.page.goto(link)
     host.page.get_by_role("button", name="Group").click()
     host.page.get_by_role("button", name="Remove", exact=True).click()

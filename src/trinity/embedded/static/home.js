@@ -111,9 +111,10 @@ function roomLine(room) {
     ? `${room.latestMatch.title}${room.matchCount > 1 ? ` and ${room.matchCount - 1} more` : ''}`
     : `${plural(room.memberCount, 'person', 'people')}, ${plural(room.deckSize, 'card')}, no match yet`;
   return el('li', {}, el('a', { class: 'line room-line', href: `/r/${room.code}` },
-    el('span', { class: `state ${room.state}`, text: STATES[room.state] }),
     room.coverUrl && el('img', { class: 'cover-thumb', src: room.coverUrl, alt: '', loading: 'lazy' }),
-    el('span', { class: 'grow' }, el('strong', { text: room.name, dir: 'auto' }), el('span', { class: 'hint', text: what, dir: 'auto' })),
+    el('span', { class: 'grow' },
+      el('strong', { class: 'two-lines', text: room.name, dir: 'auto' }),
+      el('span', { class: 'hint two-lines' }, el('span', { class: `state ${room.state}`, text: STATES[room.state] }), ' · ', el('bdi', { text: what }))),
     icon('next')));
 }
 

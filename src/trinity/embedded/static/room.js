@@ -106,7 +106,7 @@ class RoomPage {
   // ---- building
 
   build() {
-    this.title = el('h1', { tabindex: '-1', dir: 'auto' });
+    this.title = el('h1', { class: 'two-lines', tabindex: '-1', dir: 'auto' });
     this.code = el('button', { type: 'button', class: 'button code', on: { click: () => this.invite() } });
     this.group = new Group(this);
     this.tabs = {};

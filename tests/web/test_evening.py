@@ -231,6 +231,24 @@ def test_what_is_wrong_is_said_beside_the_field_that_it_is_about(site: str, pers
     told(page.get_by_label("Seats"), "from 2 to 100")
 
 
+def test_a_password_link_that_is_used_up_leads_to_a_new_mail(site: str, person: Make) -> None:
+    someone = person(PHONE)
+    page = someone.page
+    page.goto(f"{site}/#reset=used-up")
+    page.get_by_label("New password").fill("correct horse")
+    page.get_by_role("button", name="Set the password").click()
+    heading = page.get_by_role("heading", name="This link does not work any more")
+    expect(heading).to_be_focused()
+    expect(page.get_by_text("It has expired, or it was used already.")).to_be_visible()
+    expect(page.get_by_label("New password")).to_have_count(0)
+    page.get_by_label("E-mail address").fill("ana@example.org")
+    with page.expect_response("**/api/auth/password/forgot") as answer:
+        page.get_by_role("button", name="Send a new link").click()
+    assert answer.value.ok
+    expect(page.get_by_text("a mail is on its way")).to_be_visible()
+    someone.complaints.clear()  # the refusal
+
+
 def test_the_film_that_the_search_suggests_is_found_first(site: str, person: Make) -> None:
     page = person(PHONE).page
     page.goto(site)

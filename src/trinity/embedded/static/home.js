@@ -225,12 +225,16 @@ function profile(go, user) {
   el('div', { class: 'row' }, el('button', { class: 'button', text: 'Save' })));
 }
 
+async function askForMail({ email: address }) {
+  if (!address) throw wrong('Write your e-mail address first.', 'email');
+  await api('POST', '/api/auth/password/forgot', { email: address }, { bare: true });
+  toast('If there is an account with this address, a mail is on its way.');
+}
+
 function signIn(go) {
   const node = form({ class: 'panel stack' }, async (data, what) => {
     if (what === 'forgot') {
-      if (!data.email) throw wrong('Write your e-mail address first.', 'email');
-      await api('POST', '/api/auth/password/forgot', { email: data.email }, { bare: true });
-      toast('If there is an account with this address, a mail is on its way.');
+      await askForMail(data);
       return;
     }
     keep(await api('POST', '/api/auth/login', { email: data.email, password: data.password }, { bare: true }));
@@ -280,14 +284,30 @@ function leaving(go, user) {
 }
 
 export function reset(token, go) {
-  return el('div', { class: 'page' }, bar(go), el('div', { class: 'narrow stack sheet' },
+  const sheet = el('div', { class: 'narrow stack sheet' },
     el('h1', { tabindex: '-1', text: 'Set a new password' }),
     form({ class: 'panel stack' }, async (data) => {
-      await api('POST', '/api/auth/password/reset', { token, password: longEnough(data.password) }, { bare: true });
+      try {
+        await api('POST', '/api/auth/password/reset', { token, password: longEnough(data.password) }, { bare: true });
+      } catch (problem) {
+        if (problem.code !== 'invalid_token') throw problem;
+        sheet.replaceChildren(...usedUp());
+        sheet.querySelector('h1').focus();
+        return;
+      }
       keep(null); // the reset ended every session of the account
       toast('Your new password is set. Sign in with it.');
       go('/#account', { replace: true }); // the token is used up: leave it out of the history
     },
     field('New password', password('new-password'), 'At least 8 characters.'),
-    el('div', { class: 'row' }, el('button', { class: 'button strong', text: 'Set the password' })))));
+    el('div', { class: 'row' }, el('button', { class: 'button strong', text: 'Set the password' }))));
+  return el('div', { class: 'page' }, bar(go), sheet);
 }
+
+const usedUp = () => [
+  el('h1', { tabindex: '-1', text: 'This link does not work any more' }),
+  el('p', { class: 'lead', text: 'It has expired, or it was used already. Ask for a new one: it comes by mail.' }),
+  form({ class: 'panel stack' }, askForMail,
+    field('E-mail address', email()),
+    el('div', { class: 'row' }, el('button', { class: 'button strong', text: 'Send a new link' }))),
+];

@@ -216,12 +216,14 @@ def test_what_is_wrong_is_said_beside_the_field_that_it_is_about(site: str, pers
     name.fill("Ban")
     join_button.click()
     told(code, "There is no such room")
-    expect(name).to_have_value("Ban")
-    name.fill("Ben")
+    # By then there is a guest of this name, and the page says so.
+    expect(page.get_by_role("link", name="Ban")).to_be_visible()
+    expect(page.get_by_text("Hello, Ban.")).to_be_visible()
+    expect(name).to_have_count(0)
     code.fill(link)
     code.press("Enter")
     expect(top_card(page)).to_be_visible()
-    expect(host.page.get_by_text("Ben is here.")).to_be_visible()
+    expect(host.page.get_by_text("Ban is here.")).to_be_visible()
     guest.complaints.clear()  # the refusals, which were on purpose
 
     # A form that is longer than the screen.
@@ -229,6 +231,19 @@ def test_what_is_wrong_is_said_beside_the_field_that_it_is_about(site: str, pers
     page.get_by_label("Seats").fill("1")
     page.get_by_role("button", name="Open the room").click()
     told(page.get_by_label("Seats"), "from 2 to 100")
+
+    # The same form, for somebody who has no name yet.
+    late = person(PHONE)
+    page = late.page
+    page.goto(site + "/#new")
+    page.get_by_role("button", name="Open the room").click()
+    told(page.get_by_label("Your name"), "Say your name first")
+    page.get_by_label("Your name").fill("Cleo")
+    page.get_by_label("Seats").fill("1")
+    page.get_by_role("button", name="Open the room").click()
+    told(page.get_by_label("Seats"), "from 2 to 100")
+    expect(page.get_by_role("link", name="Cleo")).to_be_visible()
+    expect(page.get_by_label("Your name")).to_have_count(0)
 
 
 def test_a_password_link_that_is_used_up_leads_to_a_new_mail(site: str, person: Make) -> None:

@@ -58,7 +58,7 @@ async function room(code, mine, report) {
   } catch (problem) {
     if (mine !== turn) return undefined;
     if (problem.sessionOver) return show(invited(code, go, () => go(location.pathname, { replace: true })), 'Invitation');
-    return show(stuck(go, 'This room did not open', problem.message,
+    return show(stuck('This room did not open', problem.message,
       problem.temporary && button('Try again', () => route(), { kind: 'strong' })), 'Room');
   }
 }

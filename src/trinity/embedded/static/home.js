@@ -9,15 +9,17 @@ import { picturePicker } from './uploads.js';
 const nameInput = (value = '') =>
   el('input', { name: 'name', value, required: true, maxlength: 40, autocomplete: 'nickname', placeholder: 'e.g. Ana' });
 
-/** Make sure that there is a session, as a guest of this name if there is none. */
-async function comeIn(name, field = 'name') {
-  if (session()) {
-    // An attempt before this one came in, and got no further: the name may have been mended since.
-    if (name?.trim() && name.trim() !== me().name) renameMe(await about(field, api('PATCH', '/api/me', { name })));
-    return;
-  }
-  if (!name?.trim()) throw wrong('Say your name first, so that the others know you.', field);
-  keep(await about(field, api('POST', '/api/auth/guest', { name }, { bare: true })));
+const hello = () => el('p', { class: 'hello', text: `Hello, ${me().name}.` });
+
+/** Make sure that there is a session, as a guest of the name in this input of a form if there is none. */
+async function comeIn(node, name = 'name') {
+  if (session()) return;
+  const input = node.elements.namedItem(name);
+  if (!input.value.trim()) throw wrong('Say your name first, so that the others know you.', name);
+  keep(await about(name, api('POST', '/api/auth/guest', { name: input.value }, { bare: true })));
+  // Whatever comes next may fail, and this page stay: it says who is here from now on.
+  input.closest('.field').replaceWith(hello());
+  node.closest('.page').querySelector('.bar').replaceWith(bar());
 }
 
 /** Let what is refused be told beside this field. */
@@ -29,11 +31,11 @@ async function about(field, request) {
   }
 }
 
-export function bar(go, ...right) {
+function bar() {
   const user = me();
   return el('header', { class: 'bar' },
     el('a', { class: 'home', href: '/', 'aria-label': 'Trinity, start page' }, logo(), el('span', { text: 'Trinity' })),
-    el('div', { class: 'row' }, right,
+    el('div', { class: 'row' },
       el('a', { class: 'button quiet', href: '/#account' }, user?.avatarUrl ? el('img', { class: 'icon round', src: user.avatarUrl, alt: '' }) : icon('user'), el('span', { class: 'clip', text: user ? user.name : 'Sign in' }))));
 }
 
@@ -42,14 +44,14 @@ export function bar(go, ...right) {
 export function start(go) {
   const user = me();
   const code = el('input', { name: 'code', autocomplete: 'off', autocapitalize: 'characters', spellcheck: 'false', maxlength: 80, placeholder: 'e.g. K7QM2X', class: 'code-input' });
-  const begin = form({ class: 'panel stack begin' }, async (data, what) => {
+  const begin = form({ class: 'panel stack begin' }, async (data, what, node) => {
     const target = what === 'join' ? roomCode(data.code) : null;
     if (what === 'join' && !target) throw wrong('A code has six letters and digits, without 0, O, 1, I and L.', 'code');
-    await comeIn(data.name);
+    await comeIn(node);
     if (target) await about('code', api('POST', '/api/rooms/join', { code: target }));
     go(target ? `/r/${target}` : '/#new');
   },
-  user ? el('p', { class: 'hello', text: `Hello, ${user.name}.` }) : field('Your name', nameInput()),
+  user ? hello() : field('Your name', nameInput()),
   el('button', { class: 'button strong wide', value: 'open' }, 'Open a room'),
   el('p', { class: 'or', text: 'or join one' }),
   el('div', { class: 'join' }, field('Room code', code), el('button', { class: 'button', value: 'join', text: 'Join' })));
@@ -59,7 +61,7 @@ export function start(go) {
     event.preventDefault();
     begin.requestSubmit(begin.querySelector('[value=join]'));
   });
-  return el('div', { class: 'page' }, bar(go),
+  return el('div', { class: 'page' }, bar(),
     el('div', { class: `hero ${user ? 'known' : ''}` },
       el('div', { class: 'pitch' },
         el('h1', { tabindex: '-1', text: 'Find the film everyone says yes to' }),
@@ -120,18 +122,18 @@ function roomLine(room) {
 
 /** Somebody followed a link and has no name yet. */
 export function invited(code, go, again) {
-  return el('div', { class: 'page' }, bar(go),
+  return el('div', { class: 'page' }, bar(),
     el('div', { class: 'narrow stack' },
       el('h1', { tabindex: '-1', text: 'You are invited' }),
       el('p', { class: 'lead', text: `Say your name and you are in room ${code}.` }),
-      form({ class: 'panel stack' }, async (data) => { await comeIn(data.name); again(); },
+      form({ class: 'panel stack' }, async (_, __, node) => { await comeIn(node); again(); },
         field('Your name', nameInput()),
         el('button', { class: 'button strong wide', text: 'Join the room' }))));
 }
 
 /** A page that says what happened and where to go on. */
-export function stuck(go, title, text, ...actions) {
-  return el('div', { class: 'page' }, bar(go),
+export function stuck(title, text, ...actions) {
+  return el('div', { class: 'page' }, bar(),
     el('div', { class: 'narrow stack' }, el('h1', { tabindex: '-1', text: title }), el('p', { class: 'lead', text }),
       el('div', { class: 'row' }, actions, el('a', { class: 'button', href: '/', text: 'To the start page' }))));
 }
@@ -145,9 +147,9 @@ export function create(go) {
   count.hidden = true;
   const key = newKey();
   let tries = 0;
-  return el('div', { class: 'page' }, bar(go),
+  return el('div', { class: 'page' }, bar(),
     form({ class: 'narrow stack sheet' }, async (data, _, node) => {
-      await comeIn(data.host, 'host');
+      await comeIn(node, 'host');
       const body = { rule: rule.read(data), secret: data.secret === 'on' };
       if (data.name.trim()) body.name = data.name.trim();
       body.stopAt = data.stopAt === 'count' ? whole(data.stopCount, 1, 500, 'stopCount', 'The number of matches') : data.stopAt;
@@ -192,7 +194,7 @@ const password = (autocomplete, name = 'password') => el('input', { type: 'passw
 
 export function account(go) {
   const user = me();
-  return el('div', { class: 'page' }, bar(go), el('div', { class: 'narrow stack sheet' },
+  return el('div', { class: 'page' }, bar(), el('div', { class: 'narrow stack sheet' },
     el('h1', { tabindex: '-1', text: user ? 'Your account' : 'Sign in' }),
     user && portrait(go, user),
     user && profile(go, user),
@@ -301,7 +303,7 @@ export function reset(token, go) {
     },
     field('New password', password('new-password'), 'At least 8 characters.'),
     el('div', { class: 'row' }, el('button', { class: 'button strong', text: 'Set the password' }))));
-  return el('div', { class: 'page' }, bar(go), sheet);
+  return el('div', { class: 'page' }, bar(), sheet);
 }
 
 const usedUp = () => [

@@ -357,6 +357,31 @@ def test_a_deck_without_a_match_ends_with_the_best_compromise(site: str, person:
         expect(results).to_contain_text("1 of 2 said yes; the rule asks for 2.")
 
 
+def test_the_host_opens_a_decided_room_again_where_it_says_so(site: str, person: Make) -> None:
+    host, guest = person(PHONE), person(PHONE)
+    link = open_room(host.page, site, host="Ana", entries=LIST, room="Dinner")
+    join(guest.page, link, name="Ben")
+    expect(top_card(host.page)).to_be_visible()
+    wanted = top_title(host.page)
+    vote(host.page, "Yes")
+    while top_title(guest.page) != wanted:
+        vote(guest.page, "No")
+    vote(guest.page, "Yes")
+    for page in (host.page, guest.page):
+        page.get_by_role("dialog").get_by_role("button", name="See the results").click()
+        page.get_by_role("button", name="Swipe").click()
+        expect(page.get_by_role("heading", name="You have decided")).to_be_visible()
+    again = "Open it again"
+    cards = guest.page.get_by_role("region", name="Cards")
+    expect(cards).to_contain_text("The host can open it again for more.")
+    expect(cards.get_by_role("button", name=again)).to_have_count(0)
+    cards = host.page.get_by_role("region", name="Cards")
+    expect(cards).not_to_contain_text("The host")
+    cards.get_by_role("button", name=again).click()
+    for page in (host.page, guest.page):
+        expect(top_card(page)).to_be_visible()
+
+
 def test_a_room_that_is_closed_says_so_to_members_and_to_those_who_come(
     site: str, person: Make
 ) -> None:
@@ -373,5 +398,6 @@ def test_a_room_that_is_closed_says_so_to_members_and_to_those_who_come(
     late.page.get_by_role("button", name="Join the room").click()
     expect(late.page.get_by_text("This room is not open any more.")).to_be_visible()
     late.complaints.clear()  # the refusal
-    host.page.get_by_role("button", name="Open it again").click()
+    panel = host.page.get_by_role("complementary", name="Group")
+    panel.get_by_role("button", name="Open it again").click()
     expect(top_card(guest.page)).to_be_visible()

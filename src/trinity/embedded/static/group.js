@@ -127,8 +127,12 @@ export class Group {
         form({ class: 'stack' }, async (data) => { await this.patch({ rule: rule.read(data) }); toast('The rule is changed.'); },
           rule.node, el('div', { class: 'row' }, el('button', { class: 'button', text: 'Change the rule' })))),
       el('div', { class: 'row' },
-        button(open ? 'Close the room' : 'Open it again', () => this.quietly(() => this.patch({ state: open ? 'closed' : 'open' }))),
+        open ? button('Close the room', () => this.quietly(() => this.patch({ state: 'closed' }))) : this.again(),
         button('Delete', () => this.erase(), { kind: 'quiet danger' })));
+  }
+
+  again() {
+    return button('Open it again', () => this.quietly(() => this.patch({ state: 'open' })));
   }
 
   async patch(change) {

@@ -278,12 +278,14 @@ class RoomPage {
   }
 
   drawOver() {
-    const text = {
-      decided: ['You have decided', 'This room stopped at its match. The host can open it again for more.'],
-      closed: ['This room is closed', 'The host closed it; its results stay.'],
-      expired: ['This room has expired', 'It took votes for a week; its results stay. The host can open it again.'],
+    const { isHost } = this.group;
+    const again = isHost ? 'Open it again' : 'The host can open it again';
+    const [title, text] = {
+      decided: ['You have decided', `This room stopped at its match. ${again} for more.`],
+      closed: ['This room is closed', isHost ? 'You can open it again; its results stay.' : 'The host closed it; its results stay.'],
+      expired: ['This room has expired', `It took votes for a week; its results stay. ${again} to go on.`],
     }[this.room.state];
-    this.note(...text, button('See the results', () => this.select('results'), { kind: 'strong' }));
+    this.note(title, text, button('See the results', () => this.select('results'), { kind: 'strong' }), ...(isHost ? [this.group.again()] : []));
   }
 
   // ---- voting

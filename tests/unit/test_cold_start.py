@@ -61,7 +61,7 @@ def test_a_function_loads_nothing_heavy_when_it_starts(function, where):
         capture_output=True,
         text=True,
         env=ON_AWS if where == "aws" else {},
-        timeout=30,
+        timeout=120,
         check=True,
     )
     loaded = set(done.stdout.split())

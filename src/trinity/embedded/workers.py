@@ -22,7 +22,7 @@ Function = Callable[[Any, Any], Any]
 _Job = tuple[Function, Any, "asyncio.Future[Any]"]
 
 _LARGEST_BATCH = 128
-_LOOKS = 2
+_LOOKS = 2  # rounds of the loop in which nobody comes
 
 
 def _attempt(function: Function, event: Any) -> tuple[Any, Exception | None]:

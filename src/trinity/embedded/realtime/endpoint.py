@@ -325,8 +325,9 @@ class Realtime:
         """Tell what has arrived.
 
         If that was more than one event, more come than can be told one by one, and the next one
-        waits for others for a quarter of the time that this turn took: one write for each follower
-        is most of what telling costs, and takes many events as well as one.
+        waits for others for a quarter of the time that this turn took, and half as long after each
+        that stayed alone: one write for each follower is most of what telling costs, and takes many
+        events as well as one.
         """
         began, many = time.monotonic(), len(self._arrived)
         try:

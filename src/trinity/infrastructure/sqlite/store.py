@@ -102,7 +102,8 @@ _LARGEST_ITEM = 400 * 1024
 _KEEP_CHANGES_FOR_S = 24 * 3600  # as long as DynamoDB Streams does
 
 _decode = msgspec.json.Decoder().decode
-# What is new in one change of an item is old in the next, and feeds see the same changes.
+# What is new in one change of an item is old in the next, and feeds see the same changes. So nobody
+# may alter what a change shows.
 _decode_once = functools.lru_cache(maxsize=128)(_decode)
 _encode = msgspec.json.Encoder().encode
 

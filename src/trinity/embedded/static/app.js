@@ -9,6 +9,7 @@ import { sendLeftovers } from './votes.js';
 
 const main = document.getElementById('main');
 let leave = () => {};
+let inside = null; // the room on the screen: its path, and what turns it to the part that the address names
 let turn = 0;
 
 function show(view, title) {
@@ -23,14 +24,20 @@ function go(address, { replace = false } = {}) {
   route({ moved: true });
 }
 
+/** What the address says. */
+function address() {
+  const hash = new URLSearchParams(location.hash.slice(1));
+  const code = location.pathname.match(/^\/r\/([^/]+)$/)?.[1];
+  return { hash, code, report: Boolean(code) && hash.has('report') };
+}
+
 async function route({ moved = false } = {}) {
   leave();
   leave = () => {};
+  inside = null;
   turn += 1;
   const mine = turn;
-  const hash = new URLSearchParams(location.hash.slice(1));
-  const code = location.pathname.match(/^\/r\/([^/]+)$/)?.[1];
-  const report = Boolean(code) && hash.has('report');
+  const { hash, code, report } = address();
   document.body.classList.toggle('in-room', Boolean(code) && !report);
   if (code) await room(decodeURIComponent(code), mine, report);
   else if (hash.get('reset')) show(reset(hash.get('reset'), go), 'New password');
@@ -42,7 +49,8 @@ async function route({ moved = false } = {}) {
 }
 
 async function room(code, mine, report) {
-  if (!session()) return show(invited(code, go, () => go(location.pathname, { replace: true })), 'Invitation');
+  const invitation = () => show(invited(code, go, () => go(location.pathname + location.hash, { replace: true })), 'Invitation');
+  if (!session()) return invitation();
   show(el('p', { class: 'loading', role: 'status', text: 'Opening the room …' }), code);
   try {
     const joined = await api('POST', '/api/rooms/join', { code });
@@ -51,13 +59,15 @@ async function room(code, mine, report) {
       const page = await roomReport(joined);
       return mine === turn ? show(page, `${joined.name}: how it went`) : undefined;
     }
-    const { view, stop } = await openRoom(joined, go);
-    if (mine !== turn) return stop();
-    leave = stop;
-    return show(view, joined.name);
+    const page = await openRoom(joined, go);
+    if (mine !== turn) return page.stop();
+    leave = page.stop;
+    inside = { path: location.pathname, turn: page.turn };
+    page.turn();
+    return show(page.view, joined.name);
   } catch (problem) {
     if (mine !== turn) return undefined;
-    if (problem.sessionOver) return show(invited(code, go, () => go(location.pathname, { replace: true })), 'Invitation');
+    if (problem.sessionOver) return invitation();
     return show(stuck('This room did not open', problem.message,
       problem.temporary && button('Try again', () => route(), { kind: 'strong' })), 'Room');
   }
@@ -69,7 +79,15 @@ document.addEventListener('click', (event) => {
   event.preventDefault();
   go(link.getAttribute('href'));
 });
-addEventListener('popstate', () => route());
+addEventListener('popstate', () => {
+  document.querySelector('dialog[open]')?.close(); // Back puts away what lies over the page
+  if (location.pathname !== inside?.path || address().report) {
+    route();
+    return;
+  }
+  inside.turn();
+  main.querySelector('.tab[aria-pressed=true]').focus({ preventScroll: true }); // what had the focus may be hidden now
+});
 
 // Signed out in another tab, or the session ended: start over where we are.
 let known = me()?.id;

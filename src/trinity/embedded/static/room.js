@@ -22,11 +22,14 @@ const KEYS = { ArrowLeft: 'no', ArrowRight: 'yes', ArrowUp: 'super', ArrowDown: 
 const AWAY = { no: [-1.4, 0.1], yes: [1.4, 0.1], super: [0, -1.3], veto: [0, 1.3] };
 const SAID = { no: 'No', yes: 'Yes', super: 'Super', veto: 'Veto' };
 
-/** Build the page of a room. Resolves to its view and a function that stops everything it started. */
+/**
+ * Build the page of a room. Resolves to its view, a function that stops everything it started, and one that turns to
+ * the part of the room that is in the address.
+ */
 export async function openRoom(room, go) {
   const page = new RoomPage(room, go);
   await page.begin();
-  return { view: page.view, stop: () => page.close() };
+  return { view: page.view, stop: () => page.close(), turn: () => page.turn() };
 }
 
 const onlineIn = (room) => new Set(room.members.filter((member) => member.online).map((member) => member.userId));
@@ -70,7 +73,6 @@ class RoomPage {
     this.refreshRoom().catch(() => {});
     this.votes.flush();
     await this.fill().catch(() => {});
-    this.select(this.open ? 'swipe' : 'results');
     addEventListener('keydown', (event) => this.key(event), { signal: this.stopped.signal });
     const { signal } = this.stopped;
     document.addEventListener('visibilitychange', () => { this.hiddenSince = Date.now(); this.look(); }, { signal });
@@ -138,7 +140,17 @@ class RoomPage {
     }, el('span', { class: 'disc' }, icon(name)), el('span', { class: 'caption', text }));
   }
 
+  /** Turn to a part of the room, in a way that Back takes back. */
   select(name) {
+    if (name !== this.selected) history.pushState(null, '', `#${name}`);
+    this.turn();
+  }
+
+  /** Turn to the part that the address names. Without a name it is the one to begin with, which stays the same then. */
+  turn() {
+    const named = location.hash.slice(1);
+    const name = Object.hasOwn(this.tabs, named) ? named : history.state?.tab ?? (this.open ? 'swipe' : 'results');
+    history.replaceState({ tab: name }, '');
     this.selected = name;
     this.view.dataset.tab = name;
     Object.entries(this.tabs).forEach(([key, tab]) => tab.setAttribute('aria-pressed', String(key === name)));

@@ -147,3 +147,14 @@ def test_back_puts_away_what_lies_over_the_page(site: str, person: Make) -> None
     page.go_back()
     expect(dialog).to_have_count(0)
     swiping(page)
+
+
+def test_skipping_to_the_content_stays_on_the_page(site: str, person: Make) -> None:
+    page = person(DESKTOP).page
+    page.goto(f"{site}/#new")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("main")).to_be_focused()
+    assert page.url == f"{site}/#new"
+    expect(page.get_by_role("heading", name="Open a room")).to_be_visible()

@@ -79,6 +79,10 @@ document.addEventListener('click', (event) => {
   event.preventDefault();
   go(link.getAttribute('href'));
 });
+document.querySelector('.skip').addEventListener('click', (event) => {
+  event.preventDefault(); // the address says which page this is
+  main.focus();
+});
 addEventListener('popstate', () => {
   document.querySelector('dialog[open]')?.close(); // Back puts away what lies over the page
   if (location.pathname !== inside?.path || address().report) {

@@ -178,6 +178,46 @@ def test_no_file_but_those_of_the_page_is_served(path: str, host: Host) -> None:
     assert (answer.status, answer.code) == (404, "not_found")
 
 
+BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "code", "error", "title"),
+    [
+        ("GET", "/nope", 404, "not_found", "There is no such page"),
+        ("GET", "/r/ABC234/more", 404, "not_found", "There is no such page"),
+        ("GET", "/apiary", 404, "not_found", "There is no such page"),
+        ("POST", "/nope", 404, "not_found", "There is no such page"),
+        ("POST", "/r/ABC234", 405, "method_not_allowed", "This page only shows something"),
+        ("GET", "/", 431, "headers_too_large", "Your browser sends too much"),
+    ],
+)
+def test_people_get_a_page_where_programs_get_a_problem(
+    method: str, path: str, code: int, error: str, title: str, host: Host
+) -> None:
+    more = {"cookie": "x" * 10_240} if code == 431 else {}
+    page = host.client.request(method, path, headers={"accept": BROWSER, **more})
+    assert (page.status, page.headers["content-type"]) == (code, "text/html; charset=utf-8")
+    assert f"<h1>{title}</h1>" in page.text
+    assert 'href="/">To the start page</a>' in page.text
+    for accept in ({}, {"accept": "*/*"}, {"accept": "application/json"}):
+        problem = host.client.request(method, path, headers={**accept, **more})
+        assert (problem.status, problem.code) == (code, error)
+        assert violations(problem) == []
+        for name in ("x-content-type-options", "allow"):
+            assert page.headers.get(name) == problem.headers.get(name)
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/api", "/api/nothing", "/api/rooms/x", "/graphql", "/media/x.webp", "/.well-known/nothing"],
+)
+def test_whoever_asks_the_api_gets_no_page(path: str, host: Host) -> None:
+    answer = host.client.get(path, headers={"accept": BROWSER})
+    assert answer.status >= 400
+    assert "json" in answer.headers["content-type"]
+
+
 # ----------------------------------------------------------------------------- starting, stopping
 
 

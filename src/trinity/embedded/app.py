@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
-from trinity.common import requests
+from trinity.common import pages, problems, requests
 from trinity.common.requests import LARGEST_BODY, Event, Response
 from trinity.common.telemetry import Log
 from trinity.domain import errors
@@ -24,6 +24,26 @@ if TYPE_CHECKING:
 
 # Bytes, as in API Gateway: https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html
 _LARGEST_HEAD = 10_240
+
+_FOR_PROGRAMS = ("/api/", "/graphql/", "/media/", "/.well-known/")
+_WORDS = {
+    404: (
+        "There is no such page",
+        "The address may be mistyped. To get into a room, open its link, or type its code on the"
+        " start page.",
+    ),
+    405: ("This page only shows something", "Nothing can be sent to its address."),
+    431: (
+        "Your browser sends too much",
+        "What comes with this request is larger than 10 KiB. Most of it may be cookies: delete"
+        " those of this site, and try again.",
+    ),
+    500: (
+        "That did not work",
+        "Something went wrong on our side. Nothing you did before is lost; try again in a moment.",
+    ),
+}
+"""What people read where programs get a problem document, by its status."""
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Coroutine[Any, Any, None]]
@@ -86,6 +106,8 @@ class App:
         except Exception as error:  # noqa: BLE001  (the outermost edge: a fault of the host itself)
             self._log.exception("the host failed", error)
             response = self._refuse(errors.InternalError())
+        if response["statusCode"] in _WORDS:
+            response = _for_people(scope, response)
         await _send(response, send, head=scope["method"] == "HEAD")
 
     async def _serve(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
@@ -186,6 +208,19 @@ class App:
             fields = {"operation": operation, "correlation_id": request_id, "status": status}
             self._log("info", error.code, **fields)
         return response
+
+
+def _for_people(scope: dict[str, Any], response: Response) -> Response:
+    """Return a page in the place of a problem document, if that is what a browser asks for."""
+    is_problem = response["headers"]["content-type"] == problems.CONTENT_TYPE
+    if not is_problem or f"{scope['path']}/".startswith(_FOR_PROGRAMS):
+        return response
+    if not pages.wanted(_headers(scope)):
+        return response
+    title, sentence = _WORDS[response["statusCode"]]
+    lead = f'<p class="lead">{sentence}</p>'
+    start = '<div class="row"><a class="button strong" href="/">To the start page</a></div>'
+    return pages.instead_of(response, title, lead + start)
 
 
 def _headers(scope: dict[str, Any]) -> dict[str, str]:

@@ -68,6 +68,7 @@ _AFTER_TIMEOUT_MS = 5_000
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Struct)
+Explain = Callable[[Event, DomainError, Response], Response]
 
 
 class Services:
@@ -587,11 +588,14 @@ class Operation(_Function):
         request_type, result_type: what goes in and out, for the API description.
     """
 
-    def __init__(self, use_case: Callable[..., Any], *, status: int, tagged: bool) -> None:
+    def __init__(
+        self, use_case: Callable[..., Any], *, status: int, tagged: bool, explain: Explain | None
+    ) -> None:
         super().__init__(use_case)
         annotations = use_case.__annotations__
         self.status = status
         self.tagged = tagged
+        self._explain = explain
         self.request_type: type[Request] | None = annotations.get("request")
         self.result_type: Any = annotations["return"]
         self._takes_caller = "caller" in annotations
@@ -627,16 +631,20 @@ class Operation(_Function):
             response = requests.respond(event, result, self.status, tagged=self.tagged)
         except DomainError as refusal:
             outcome = refusal.code
-            response = requests.refuse(event, refusal)
+            response = self._refuse(event, refusal)
         except Unavailable as failure:
             error = failure
-            response = requests.refuse(event, ServiceUnavailable(retry_after=1))
+            response = self._refuse(event, ServiceUnavailable(retry_after=1))
         except Exception as fault:  # noqa: BLE001  (the outermost edge: nothing goes further)
             error = fault
-            response = requests.refuse(event, InternalError())
+            response = self._refuse(event, InternalError())
         told = _told(event["requestContext"]["requestId"], event["headers"], user)
         self._report(began, context, outcome, error, **told, status=response["statusCode"])
         return response
+
+    def _refuse(self, event: Event, error: DomainError) -> Response:
+        problem = requests.refuse(event, error)
+        return problem if self._explain is None else self._explain(event, error, problem)
 
     def _resolve(self, event: Event, context: object, began: int) -> Any:
         from trinity.common import resolvers
@@ -891,7 +899,11 @@ def consumer(use_case: Callable[..., None]) -> Consumer:
 
 
 def operation(
-    use_case: Callable[..., Any], *, status: int = 200, tagged: bool = False
+    use_case: Callable[..., Any],
+    *,
+    status: int = 200,
+    tagged: bool = False,
+    explain: Explain | None = None,
 ) -> Operation:
     """Make a Lambda handler of a use case.
 
@@ -899,5 +911,6 @@ def operation(
         use_case: see `Operation`.
         status: of a good answer.
         tagged: answer with an entity tag, and with 304 to whoever has the same already.
+        explain: gets request, error and problem document, and returns what is answered.
     """
-    return Operation(use_case, status=status, tagged=tagged)
+    return Operation(use_case, status=status, tagged=tagged, explain=explain)

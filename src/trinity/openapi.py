@@ -201,11 +201,14 @@ def _responses(
     codes: dict[int, list[str]] = {}
     for error in _errors(function, handler, fields=fields, body=body):
         codes.setdefault(problems.STATUS[error][0], []).append(f"`{error.code}`")
+    content = {problems.CONTENT_TYPE: {"schema": {"$ref": _REF.format(name="Problem")}}}
+    if function.name in _PAGES:
+        content |= good["content"]
     for status in sorted(codes):
         responses[str(status)] = {
             "description": ", ".join(sorted(set(codes[status]))),
             "headers": _headers(*_HEADERS_OF.get(status, ())),
-            "content": {problems.CONTENT_TYPE: {"schema": {"$ref": _REF.format(name="Problem")}}},
+            "content": content,
         }
     return responses
 

@@ -278,6 +278,34 @@ SCENARIOS = [
 ]
 
 
+BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"
+
+
+@pytest.mark.on_aws
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize(
+    ("token", "code", "error"),
+    [("bm90IG91cnM", 401, "invalid_token"), ("x" * 1025, 422, "invalid_request")],
+    ids=["none of ours", "endless"],
+)
+def test_people_with_a_broken_link_are_told_what_to_do(
+    method: str, token: str, code: int, error: str, host: Host
+) -> None:
+    path = f"/api/unsubscribe/{token}"
+    page = host.client.request(method, path, headers={"accept": BROWSER})
+    assert (page.status, page.headers["content-type"]) == (code, "text/html; charset=utf-8")
+    assert "<h1>This link does not work</h1>" in page.text
+    assert "the link in our newest mail to you: that one works" in page.text
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    assert page.headers["cache-control"] == "no-store"
+    assert page.headers["x-request-id"]
+    for accept in ("application/json", "*/*", "application/json, text/html;q=0.9"):
+        problem = host.client.request(method, path, headers={"accept": accept})
+        assert (problem.status, problem.code) == (code, error)
+    document = host.document.violations(method, path, page)
+    assert [one for one in document if "not documented" in one] == []
+
+
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 def test_scenario(scenario: Scenario, host: Host) -> None:
     play(scenario, host)

@@ -15,6 +15,7 @@ Make = Callable[..., Person]
     ("path", "code", "title", "way"),
     [
         ("/nope", 404, "There is no such page", "To the start page"),
+        ("/api/unsubscribe/cut", 401, "This link does not work", "Trinity, start page"),
     ],
 )
 def test_a_link_that_leads_nowhere_says_so_and_leads_to_the_start(

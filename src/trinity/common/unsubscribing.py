@@ -6,9 +6,10 @@ them in the table holds an address.
 
 import msgspec
 
-from trinity.common import sealed
-from trinity.common.requests import Reply
+from trinity.common import pages, sealed
+from trinity.common.requests import Event, Reply, Response
 from trinity.domain import errors
+from trinity.domain.errors import DomainError
 from trinity.domain.ids import UserId
 from trinity.domain.notices import Kind
 
@@ -25,14 +26,12 @@ ABOUT: dict[Kind, str] = {
     "matchFound": "matches of your groups",
     "invited": "invitations to rooms",
 }
-_HEADERS = {
-    "content-type": "text/html; charset=utf-8",
-    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self';"
-    " frame-ancestors 'none'; base-uri 'none'",
-    "referrer-policy": "no-referrer",
-    "cache-control": "no-store",
-    "x-robots-tag": "noindex",
-}
+_BROKEN = (
+    '<p class="lead">A part of it is missing, or it is very old. Nothing has changed: you get the'
+    " same mails as before.</p><p>Some mail programs cut long links. Open it from the mail once"
+    " more, or copy all of it into the address line of your browser. If that does not help, take"
+    " the link in our newest mail to you: that one works.</p>"
+)
 
 
 def url(key: bytes, home: str, kind: Kind, user_id: UserId | None, invitee: str) -> str:
@@ -55,21 +54,17 @@ def read(key: bytes, token: str) -> Unsubscription:
 
 
 def page(title: str, content: str) -> Reply:
-    """Return a page that needs nothing else.
+    """Return a page; see `pages.page`."""
+    return Reply(pages.page(title, content).encode(), pages.HEADERS)
 
-    Args:
-        title: a sentence.
-        content: HTML of ours.
-    """
-    html = (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        '<meta name="color-scheme" content="light dark">'
-        f"<title>{title} · Trinity</title><style>body{{font:1.1em/1.5 system-ui,sans-serif;"
-        "max-width:34em;margin:4em auto;padding:0 1em}button{font:inherit;padding:.6em 1.2em}"
-        f"</style></head><body><h1>{title}</h1>{content}</body></html>"
-    )
-    return Reply(html.encode(), _HEADERS)
+
+def explain(event: Event, error: DomainError, problem: Response) -> Response:
+    """Return the refusal of a link: a page for people, the problem document for programs."""
+    if not pages.wanted(event["headers"]):
+        return problem
+    if isinstance(error, errors.InvalidToken | errors.InvalidRequest):
+        return pages.instead_of(problem, "This link does not work", _BROKEN)
+    return pages.instead_of(problem, "That did not work", f'<p class="lead">{error.detail}</p>')
 
 
 def invitee(key: bytes, address: str) -> str:

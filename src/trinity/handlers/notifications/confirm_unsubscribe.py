@@ -25,8 +25,10 @@ def confirm_unsubscribe(request: ConfirmUnsubscribe, *, secrets: Secrets) -> Rep
     stopped = unsubscribing.read(secrets.cursor_key(), request.token)
     return unsubscribing.page(
         f"No more mails about {unsubscribing.ABOUT[stopped.kind]}?",
-        '<form method="post"><button>Stop these mails</button></form>',
+        '<p class="lead">They stop at once, and nothing else changes.</p>'
+        '<form method="post">'
+        '<button class="button strong">Stop these mails</button></form>',
     )
 
 
-handler = operation(confirm_unsubscribe)
+handler = operation(confirm_unsubscribe, explain=unsubscribing.explain)

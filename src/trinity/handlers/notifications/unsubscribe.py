@@ -32,8 +32,9 @@ def unsubscribe(request: Unsubscribe, *, table: Table, secrets: Secrets) -> Repl
         with suppress(errors.Unauthenticated):  # an account that is gone gets no mails
             notices.prefer(table, stopped.user_id, {(stopped.kind, "email"): False})
     return unsubscribing.page(
-        "Done.", f"<p>You get no more mails about {unsubscribing.ABOUT[stopped.kind]}.</p>"
+        "These mails have stopped",
+        f'<p class="lead">You get no more mails about {unsubscribing.ABOUT[stopped.kind]}.</p>',
     )
 
 
-handler = operation(unsubscribe)
+handler = operation(unsubscribe, explain=unsubscribing.explain)

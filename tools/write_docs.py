@@ -49,6 +49,10 @@ def errors_page() -> str:
         "the request is meant, as JSON pointers; `instance` names the request as the log does. Errors",
         "with status 429 and 503 say in `Retry-After` when to try again.",
         "",
+        "Browsers, which would rather have `text/html`, get a page in words for people instead, with",
+        "the same status: from the links in mails, and in the embedded host from every path that is",
+        "none of the API.",
+        "",
         "| code | status | when |",
         "|---|---|---|",
     ]

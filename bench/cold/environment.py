@@ -208,6 +208,8 @@ class _Server(ThreadingHTTPServer):
 class _Requests(BaseHTTPRequestHandler):
     server: _Server
     protocol_version = "HTTP/1.1"
+    # Head and body go out together: apart, the body would wait 40 ms for the head to be confirmed.
+    wbufsize = -1
 
     def do_GET(self) -> None:
         """Hand over the next event when there is one; or the news of a restore."""
@@ -244,6 +246,7 @@ class _Requests(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+        self.wfile.flush()
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""

@@ -10,12 +10,13 @@ docs/adr/0010-one-zip-per-function.md says why it is cut so.
 
 import argparse
 import hashlib
+import marshal
 import platform
 import shutil
 import sys
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import NamedTuple
@@ -27,8 +28,11 @@ from trinity.topology import FUNCTIONS, Function
 
 ROOT = Path(__file__).parents[1]
 BUILD = ROOT / "build"
+BUNDLE = "trinity/modules.bin"
+"""The modules of a function: for each whether it is a package, and its bytecode; see loader.py."""
 _WHEELS = BUILD / "wheels"
 _LOCK = ROOT / "requirements" / "run.lock"
+_LOADER = Path(__file__).with_name("loader.py")
 UNPACKED_LIMIT = 250 * 1024 * 1024
 """Of a function with its layers: AWS Lambda developer guide, "Lambda quotas"."""
 
@@ -68,7 +72,7 @@ class Layer(NamedTuple):
         modules: of ours that bring it to a function.
         data: files of ours in it, by where they lie below src/.
         without: patterns of files that nobody needs at run time.
-        edits: what is replaced in a file, since it would load some of those.
+        edits: file, and what is replaced in it by what, so that it does less when it is loaded.
     """
 
     libraries: frozenset[str] = frozenset()
@@ -76,7 +80,7 @@ class Layer(NamedTuple):
     modules: frozenset[str] = frozenset()
     data: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
-    edits: Mapping[str, tuple[str, str]] = {}
+    edits: Sequence[tuple[str, str, str]] = ()
 
 
 _CATALOGUE = "trinity.infrastructure.catalogue"
@@ -92,16 +96,24 @@ LAYERS: Mapping[str, Layer] = {
             "msgspec/toml.py",
             "msgspec/yaml.py",
         ),
-        edits={
-            "msgspec/__init__.py": (
+        edits=(
+            (
+                "msgspec/__init__.py",
                 "from . import inspect, json, msgpack, structs, toml, yaml\n",
                 "from . import json, structs\n",
             ),
-            "msgspec/json.py": ("from ._json_schema import schema, schema_components\n", ""),
+            ("msgspec/json.py", "from ._json_schema import schema, schema_components\n", ""),
             # It asks whether Python is older than 3.11 by compiling a word, for which the
             # interpreter makes all classes of its syntax tree: as much work as `import typing`.
-            "msgspec/_utils.py": ('typing.ForwardRef("Foo", is_class=True)\n', "pass\n"),
-        },
+            ("msgspec/_utils.py", 'typing.ForwardRef("Foo", is_class=True)\n', "pass\n"),
+            # It looks twice for a library of which it takes nothing that Python 3.11 has not.
+            (
+                "msgspec/_utils.py",
+                "from typing_extensions import get_type",
+                "from typing import get_type",
+            ),
+            ("msgspec/_utils.py", "from typing_extensions import NotR", "from typing import NotR"),
+        ),
     ),
     "crypto": Layer(
         frozenset({"cryptography", "argon2"}),
@@ -217,11 +229,14 @@ def build(target: Target, *, to: Path = BUILD) -> Artefacts:
         RuntimeError: something that it takes cannot be had; the message says what.
     """
     with tempfile.TemporaryDirectory() as scratch:
-        ours, shared = Path(scratch, "ours"), Path(scratch, "shared")
+        ours, shared, loader = (Path(scratch, name) for name in ("ours", "shared", "loader"))
         _copy_sources(ours)
+        (loader / "trinity").mkdir(parents=True)
+        shutil.copyfile(_LOADER, loader / "trinity" / "__init__.py")
         for name, layer in LAYERS.items():
             _fill(shared / name / "python", layer, target, _WHEELS / target.name / name)
-        trees = [(ours, "/var/task"), *((shared / name, "/opt") for name in LAYERS)]
+        trees = [(ours, "/var/task"), (loader, "/var/task")]
+        trees += [(shared / name, "/opt") for name in LAYERS]
         bytecode.compile_trees(trees, target.python)
 
         out = to / target.name
@@ -230,8 +245,8 @@ def build(target: Target, *, to: Path = BUILD) -> Artefacts:
         built = Artefacts(
             python=target.python,
             platforms=target.platforms,
-            functions={f.name: _function(f, ours, target, out) for f in FUNCTIONS},
-            layers={name: _pack(_tree(shared / name), out, f"layer-{name}") for name in LAYERS},
+            functions={f.name: _function(f, ours, _tree(loader), target, out) for f in FUNCTIONS},
+            layers={n: _pack(_tree(shared / n), out, f"layer-{n}") for n in LAYERS},
         )
     encoded = msgspec.json.format(msgspec.json.encode(built))
     (out / "artefacts.json").write_bytes(encoded + b"\n")
@@ -258,7 +273,7 @@ def _fill(folder: Path, layer: Layer, target: Target, store: Path) -> None:
             inside = file.relative_to(folder).as_posix()
             if any(fnmatch(inside, pattern) for pattern in (*_NOBODY_NEEDS, *layer.without)):
                 file.unlink()
-        for inside, (old, new) in layer.edits.items():
+        for inside, old, new in layer.edits:
             source = (folder / inside).read_text()
             if old not in source:
                 raise RuntimeError(f"{inside} is not what it was: see the layers of {__name__}")
@@ -267,7 +282,9 @@ def _fill(folder: Path, layer: Layer, target: Target, store: Path) -> None:
         shutil.copyfile(needs.SOURCES / data, folder / Path(data).name)
 
 
-def _function(function: Function, ours: Path, target: Target, out: Path) -> FunctionArtefact:
+def _function(
+    function: Function, ours: Path, loader: Mapping[str, bytes], target: Target, out: Path
+) -> FunctionArtefact:
     settings = dict(SETTINGS)
     if ("cache", "share") in function.grants:
         settings["TRINITY_REDIS_URL"] = "redis://trinity"
@@ -277,17 +294,19 @@ def _function(function: Function, ours: Path, target: Target, out: Path) -> Func
         raise RuntimeError(
             f"{function.name} imports {', '.join(sorted(unknown))}, which no layer has"
         )
-    files: dict[str, Path] = {}
-    for module in needed.modules:
+    files = dict(loader)
+    modules: dict[str, tuple[bool, bytes]] = {}
+    for module in sorted(needed.modules):
         if module in WORKED_OUT:
             inside, result = WORKED_OUT[module]
-            files[inside] = result
+            files[inside] = result.read_bytes()
             continue
         source = needs.path_of(module)
         assert source is not None
-        copy = ours / source.relative_to(needs.SOURCES)
-        for file in (copy, bytecode.bytecode_of(copy, target.python)):
-            files[file.relative_to(ours).as_posix()] = file
+        compiled = bytecode.bytecode_of(ours / source.relative_to(needs.SOURCES), target.python)
+        modules[module] = (source.name == "__init__.py", bytecode.code(compiled))
+    # Version 2 of the format has no references, which depend on who else holds an object.
+    files[BUNDLE] = marshal.dumps(modules, 2)
     packed = _pack(files, out, function.name)
     return FunctionArtefact(
         **msgspec.structs.asdict(packed),
@@ -301,18 +320,19 @@ def _function(function: Function, ours: Path, target: Target, out: Path) -> Func
     )
 
 
-def _tree(folder: Path) -> dict[str, Path]:
-    return {f.relative_to(folder).as_posix(): f for f in folder.rglob("*") if f.is_file()}
+def _tree(folder: Path) -> dict[str, bytes]:
+    files = (file for file in folder.rglob("*") if file.is_file())
+    return {file.relative_to(folder).as_posix(): file.read_bytes() for file in files}
 
 
-def _pack(files: Mapping[str, Path], out: Path, name: str) -> Artefact:
+def _pack(files: Mapping[str, bytes], out: Path, name: str) -> Artefact:
     """Write a zip that depends on nothing but names and contents of its files."""
     digest = hashlib.sha256()
     unpacked = 0
     packed = out / f"{name}.zip"
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for inside in sorted(files):
-            content = files[inside].read_bytes()
+            content = files[inside]
             entry = zipfile.ZipInfo(inside, date_time=(1980, 1, 1, 0, 0, 0))
             entry.create_system = 3  # Unix, which the rights below are of
             entry.external_attr = 0o100644 << 16

@@ -47,6 +47,11 @@ def bytecode_of(module: Path, python: str) -> Path:
     return module.parent / "__pycache__" / f"{module.stem}.{tag}.pyc"
 
 
+def code(compiled: Path) -> bytes:
+    """Return what a file of bytecode holds behind its head: a module, marshalled (PEP 552)."""
+    return compiled.read_bytes()[16:]
+
+
 def _install() -> None:
     """Install what package-lock.json names, if that is not there yet."""
     wanted = hashlib.sha256((_HERE / "package-lock.json").read_bytes()).hexdigest()

@@ -3,6 +3,7 @@
 import _imp
 import importlib.util
 import json
+import marshal
 import os
 import struct
 import subprocess
@@ -11,7 +12,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from deploy.artefacts import LAYERS, UNPACKED_LIMIT
+from deploy.artefacts import BUNDLE, LAYERS, UNPACKED_LIMIT
 
 from deploy import artefacts, needs, wheels
 from tests.deploy.conftest import Built
@@ -32,8 +33,12 @@ LOAD_ALL = """
 import sys
 sys.path[:0] = sys.argv[1].split(":")
 import importlib
-for module in sys.argv[2:]:
-    importlib.import_module(module)
+for name in sys.argv[2:]:
+    module = importlib.import_module(name)
+    path = name.replace(".", "/") + ("/__init__" if hasattr(module, "__path__") else "")
+    # Stacks name the file and the line of the repository.
+    assert module.__file__ == f"/var/task/{path}.py", module.__file__
+    assert name == "trinity" or type(module.__loader__).__name__ == "_Bundle", module.__loader__
 """
 
 
@@ -46,6 +51,12 @@ def contents(built: Built, file: str) -> dict[str, bytes]:
     with zipfile.ZipFile(built.folder / file) as archive:
         assert archive.testzip() is None
         return {name: archive.read(name) for name in archive.namelist()}
+
+
+def modules(built: Built, function: str) -> dict[str, tuple[bool, bytes]]:
+    """Return the modules of ours that a function has: whether it is a package, and its code."""
+    found: dict[str, tuple[bool, bytes]] = marshal.loads(contents(built, f"{function}.zip")[BUNDLE])
+    return found
 
 
 def everything(built: Built) -> dict[str, dict[str, bytes]]:
@@ -78,8 +89,7 @@ def test_every_function_is_built_and_named_as_lambda_wants_it(built) -> None:
     for function in FUNCTIONS:
         artefact = built.artefacts.functions[function.name]
         module, _, attribute = artefact.handler.rpartition(".")
-        files = contents(built, artefact.file)
-        assert f"{module.replace('.', '/')}.py" in files
+        assert module in modules(built, function.name)
         assert attribute == "handler"
 
 
@@ -112,9 +122,9 @@ def test_every_module_has_bytecode_that_is_taken_as_it_is(built) -> None:
     magic = struct.pack("<H", MAGIC[version]) + b"\r\n"
     tag = f"cpython-{version.replace('.', '')}"
     for file, files in everything(built).items():
-        modules = {name for name in files if name.endswith(".py")}
+        sources = {name for name in files if name.endswith(".py")}
         bytecode = {name for name in files if name.endswith(".pyc")}
-        pairs = {m: f"{Path(m).parent}/__pycache__/{Path(m).stem}.{tag}.pyc" for m in modules}
+        pairs = {m: f"{Path(m).parent}/__pycache__/{Path(m).stem}.{tag}.pyc" for m in sources}
         assert set(pairs.values()) == bytecode, file
         for module, compiled in pairs.items():
             head = files[compiled][:16]
@@ -122,6 +132,7 @@ def test_every_module_has_bytecode_that_is_taken_as_it_is(built) -> None:
             assert head[:8] == magic + struct.pack("<I", 0b01), (file, compiled)
             assert head[8:] == _imp.source_hash(int.from_bytes(magic, "little"), files[module])
             assert str(ROOT).encode() not in files[compiled]
+        assert str(ROOT).encode() not in files.get(BUNDLE, b"")
 
 
 def test_this_python_takes_the_bytecode_made_for_it(here) -> None:
@@ -154,14 +165,10 @@ def unpacked(built: Built, function: str, folder: Path) -> tuple[Path, Path]:
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.name)
 def test_a_function_is_whole(function, here, tmp_path) -> None:
     task, layers = unpacked(here, function.name, tmp_path)
-    modules = [
-        path.relative_to(task).with_suffix("").as_posix().replace("/", ".")
-        for path in task.rglob("*.py")
-        if path.name != "__init__.py"
-    ]
+    names = sorted(modules(here, function.name))
     # Also what is imported late is there: every module that is shipped can be loaded.
     done = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", LOAD_ALL, f"{task}:{layers}", *modules],
+        [sys.executable, "-I", "-S", "-c", LOAD_ALL, f"{task}:{layers}", *names],
         capture_output=True,
         text=True,
         timeout=60,
@@ -171,13 +178,13 @@ def test_a_function_is_whole(function, here, tmp_path) -> None:
 
 
 def test_functions_get_nothing_of_the_other_host(here) -> None:
-    for function in here.artefacts.functions.values():
+    for function in here.artefacts.functions:
         strangers = [
             name
-            for name in contents(here, function.file)
-            if name.startswith(("trinity/embedded", "trinity/cli", "trinity/topology"))
+            for name in modules(here, function)
+            if name.startswith(("trinity.embedded", "trinity.cli", "trinity.topology"))
         ]
-        assert not strangers, function.file
+        assert not strangers, function
 
 
 def test_the_films_go_to_those_alone_who_may_read_the_catalogue(built) -> None:
@@ -193,8 +200,8 @@ def test_the_client_of_the_shared_cache_goes_to_those_alone_who_share_it(built) 
     sharing = {f.name for f in FUNCTIONS if ("cache", "share") in f.grants}
     having = {
         name
-        for name, function in built.artefacts.functions.items()
-        if "trinity/infrastructure/redis/client.py" in contents(built, function.file)
+        for name in built.artefacts.functions
+        if "trinity.infrastructure.redis.client" in modules(built, name)
     }
     assert having == sharing
 
@@ -206,7 +213,7 @@ def test_the_description_of_the_api_goes_to_one_function_alone(built) -> None:
         if "trinity/openapi.json" in contents(built, function.file)
     ]
     assert having == ["openapi"]
-    assert "trinity/openapi.py" not in contents(built, built.artefacts.functions["openapi"].file)
+    assert "trinity.openapi" not in modules(built, "openapi")
 
 
 def test_an_import_for_the_type_checker_alone_is_not_shipped() -> None:
@@ -217,7 +224,7 @@ def test_an_import_for_the_type_checker_alone_is_not_shipped() -> None:
 
 
 def test_an_import_that_waits_for_its_first_use_is_shipped(here) -> None:
-    assert "trinity/common/streams.py" in contents(here, here.artefacts.functions["publish"].file)
+    assert "trinity.common.streams" in modules(here, "publish")
     assert "crypto" in here.artefacts.functions["reset_password"].layers  # argon2, at first use
 
 
@@ -230,8 +237,8 @@ def test_a_function_gets_nothing_that_only_other_kinds_of_functions_use(here) ->
     for module, wanted in only.items():
         having = {
             name
-            for name, function in here.artefacts.functions.items()
-            if f"trinity/common/{module}.py" in contents(here, function.file)
+            for name in here.artefacts.functions
+            if f"trinity.common.{module}" in modules(here, name)
         }
         assert having == wanted, module
 

@@ -19,16 +19,11 @@ if TYPE_CHECKING:
     from trinity.domain.titles import Genre, Title, TitleFilter
 else:
 
-    class _Costless(type):
-        def __new__(cls, name: str, bases: tuple[type, ...], body: dict[str, object]) -> type:
-            return bases[0] if bases else super().__new__(cls, name, bases, body)
-
-    class Protocol(metaclass=_Costless):
-        """All ports at once: they are for the type checker, and a class each costs every start."""
+    class Protocol:
+        """A base that costs nothing: ports are for the type checker, and each start pays."""
 
         def __class_getitem__(cls, _: object) -> type:
             return cls
-
 
 # ---------------------------------------------------------------------------------------- Table
 

@@ -143,7 +143,8 @@ def _show_room(services: "Services", name: str, *, as_json: bool) -> None:
         code = normalise(name)
         if code is None:
             raise RoomNotFound
-        room = rooms.get(services.table, rooms.id_of_code(services.table, code), consistent=True)
+        room_id = rooms.id_of_code(services.table, services.cache, code)
+        room = rooms.get(services.table, room_id, consistent=True)
     report = reports.of_room(services.table, services.blobs, room, services.clock.now())
     if as_json:
         print(msgspec.json.format(msgspec.json.encode(report)).decode())

@@ -3,9 +3,14 @@
 import copy
 from pathlib import Path
 
-from tests.fakes import STREAMS, World
+import pytest
+
+from tests.fakes import NOON, STREAMS, World
+from trinity.domain.errors import RoomNotFound
+from trinity.domain.rooms import Member
 from trinity.handlers.streams.emit import told_by
-from trinity.store import causes, keys, matches
+from trinity.infrastructure.memory.cache import MemoryCache
+from trinity.store import causes, keys, matches, rooms
 
 
 def test_what_a_change_shows_is_altered_by_nobody_who_looks_at_it(tmp_path: Path) -> None:
@@ -54,3 +59,38 @@ def evening(folder: Path) -> World:
     for user in (ana, eve):
         world.vote(user, room.id, 2)
     return world
+
+
+def test_a_code_is_looked_up_once_for_a_group_and_a_room_that_is_gone_is_found_by_none(
+    tmp_path: Path,
+) -> None:
+    world = World(tmp_path)
+    ana = world.guest("ana")
+    code = world.create(ana, titles=5).code
+    other_environment = MemoryCache()
+    room_id = rooms.id_of_code(world.table, world.cache, code)
+    assert rooms.id_of_code(world.table, other_environment, code) == room_id
+    world.table.delete(keys.code(code))  # it would not be found if it were looked for
+    assert rooms.id_of_code(world.table, world.cache, code) == room_id
+
+    rooms.delete(world.table, world.cache, rooms.get(world.table, room_id))
+    with pytest.raises(RoomNotFound):
+        rooms.id_of_code(world.table, world.cache, code)
+    # Another environment may still know the code for a while. The room tells.
+    with pytest.raises(RoomNotFound):
+        rooms.join(
+            world.table,
+            other_environment,
+            rooms.id_of_code(world.table, other_environment, code),
+            ana,
+            Member(name="ana", joined_at=NOON, active=True),
+            NOON,
+        )
+
+
+def test_that_there_is_no_such_code_is_not_remembered(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    with pytest.raises(RoomNotFound):
+        rooms.id_of_code(world.table, world.cache, "ABC234")
+    world.table.put({"PK": keys.code("ABC234").pk, "SK": keys.code("ABC234").sk, "room": "r1"})
+    assert rooms.id_of_code(world.table, world.cache, "ABC234") == "r1"

@@ -91,6 +91,17 @@ def test_a_session_that_is_used_goes_on_and_one_that_rests_ends_after_thirty_day
         rotate(table, token, NOON + 3 * REFRESH_TOKEN_FOR - 2000)
 
 
+def test_a_session_that_had_rested_too_long_is_over_for_both_of_its_tokens(table):
+    first = start(table)
+    second = rotate(table, first)
+    late = NOON + REFRESH_TOKEN_FOR
+    with pytest.raises(InvalidToken):  # not reuse: there is nothing left to be stolen
+        rotate(table, first, late)
+    with pytest.raises(InvalidToken):
+        rotate(table, second, late)
+    assert families(table) == 0
+
+
 def test_only_the_newest_token_logs_out(table):
     first = start(table)
     second = rotate(table, first)

@@ -46,6 +46,9 @@ Whoever was removed in these seconds may still store a vote. It never counts: on
 members present do, and every decision reads the room anew.
 """
 
+CODE_FOR_S = 300.0
+"""How long it is remembered which room has a code."""
+
 _MOST_MEMBERS_EVER = 200
 """People who came and went stay in the item; this keeps it small."""
 
@@ -89,15 +92,22 @@ def get(table: Table, room_id: RoomId, *, consistent: bool = False) -> Room:
     return room
 
 
-def id_of_code(table: Table, code: str) -> RoomId:
-    """Return which room has this code.
+def id_of_code(table: Table, cache: Cache, code: str) -> RoomId:
+    """Return which room has this code, or had it a moment ago: the room itself tells.
+
+    A whole group comes in by one code, and a code stays with its room. That there is no such code
+    is never remembered.
 
     Raises:
         RoomNotFound: none has.
     """
+    known = cache.get(_code_key(code))
+    if known is not None:
+        return RoomId(known)
     item = table.get(keys.code(code), consistent=True)
     if item is None:
         raise errors.RoomNotFound
+    cache.set(_code_key(code), item["room"], ttl=CODE_FOR_S)
     return RoomId(item["room"])
 
 
@@ -339,6 +349,7 @@ def delete(table: Table, cache: Cache, room: Room) -> None:
     causes.mark(table, keys.room(room.id), Update(add={"version": 1}))
     table.transact([TransactDelete(keys.room(room.id)), TransactDelete(keys.code(room.code))])
     forget(cache, room.id)
+    cache.delete(_code_key(room.code))
     for user in room.members:
         table.delete(keys.my_room(user, room.created_at, room.id))
     for item in table.query(keys.room_pk(room.id), consistent=True).items:
@@ -379,6 +390,10 @@ def admission(table: Table, cache: Cache, room_id: RoomId, user: UserId, now: Mi
 def forget(cache: Cache, room_id: RoomId) -> None:
     """Let the next vote look at the room itself."""
     cache.delete(_admission_key(room_id))
+
+
+def _code_key(code: str) -> str:
+    return f"code:{code}"
 
 
 def _admission_key(room_id: RoomId) -> str:

@@ -19,6 +19,7 @@ from trinity.ports import (
     Exists,
     Ids,
     Key,
+    Old,
     Table,
     TransactAction,
     TransactCheck,
@@ -74,8 +75,8 @@ class Rotated(msgspec.Struct, frozen=True):
 def rotate(table: Table, ids: Ids, token: str, now: Millis) -> Rotated:
     """Exchange a refresh token for the next one of its family.
 
-    The exchange is conditional on the hash of the old one, so of two that race one wins, and the
-    other counts as reuse.
+    The exchange is one write, conditional on the hash of the old one, so of two that race one wins,
+    and the other counts as reuse. Until when the session went on is read by the same write.
 
     Raises:
         InvalidToken: the token is unknown or expired, or its session has ended.
@@ -83,24 +84,24 @@ def rotate(table: Table, ids: Ids, token: str, now: Millis) -> Rotated:
     """
     user, key, secret = _parse(token)
     fresh = ids.secret()
-    item = table.get(key, consistent=True)
-    if item is None or item["expires"] * 1000 <= now:
-        raise errors.InvalidToken
+    exchange = Update(
+        set={
+            "current": _hash(fresh),
+            "expires": (now + REFRESH_TOKEN_FOR) // 1000,
+            "wentOnUntil": Old("expires", 0),
+        }
+    )
     try:
-        table.update(
-            key,
-            Update(
-                set={"current": _hash(fresh), "expires": (now + REFRESH_TOKEN_FOR) // 1000},
-            ),
-            when=Equals("current", _hash(secret)),
-        )
+        item = table.update(key, exchange, when=Equals("current", _hash(secret)))
     except ConditionFailed as failed:
-        if failed.item is None:
+        if failed.item is None or failed.item["expires"] * 1000 <= now:
             raise errors.InvalidToken from None
         table.delete(key)
         raise errors.TokenReused from None
-    family_name = key.sk.removeprefix(keys.SESSION)
-    return Rotated(user, f"{user}.{family_name}.{fresh}", item["epoch"])
+    if item["wentOnUntil"] * 1000 <= now:  # nobody has heard of the new secret, so it is over
+        table.delete(key)
+        raise errors.InvalidToken
+    return Rotated(user, f"{user}.{family(token)}.{fresh}", item["epoch"])
 
 
 def end(table: Table, token: str) -> None:
@@ -134,7 +135,7 @@ def carry_over(table: Table, user: UserId, family: str, epoch: int) -> list[Tran
 
 
 def family(token: str) -> str:
-    """Return the family of a refresh token that this module has given out."""
+    """Return the family of a refresh token that was looked at before."""
     return token.split(".")[1]
 
 

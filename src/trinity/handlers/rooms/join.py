@@ -49,7 +49,8 @@ def join_room(
     now = clock.now()
     user = users.get(table, caller.user_id)
     member = Member(name=user.name, joined_at=now, active=True, avatar=user.shown_avatar)
-    room = rooms.join(table, cache, rooms.id_of_code(table, code), user.id, member, now)
+    room_id = rooms.id_of_code(table, cache, code)
+    room = rooms.join(table, cache, room_id, user.id, member, now)
     # The room is written, now look at the account again: it may have been renamed or removed.
     if not memberships.show_profile_in(table, cache, room.id, user.id):
         memberships.erase_in(table, cache, room.id, user.id)

@@ -15,7 +15,7 @@ from msgspec import Struct
 from trinity.common import requests, telemetry
 from trinity.common.requests import Event, Request, Response
 from trinity.common.settings import Settings, from_environment
-from trinity.common.telemetry import Log, Reporter, Units
+from trinity.common.telemetry import Level, Log, Reporter, Units
 from trinity.domain.errors import Conflict, DomainError, InternalError, ServiceUnavailable
 from trinity.domain.ids import Millis
 from trinity.ports import Unavailable
@@ -65,6 +65,7 @@ _LONGEST_RUN_MS = 120_000
 """Of what a clock calls; where no timeout ends it, nobody else is told to begin before."""
 _AFTER_TIMEOUT_MS = 5_000
 """After which Lambda has surely ended a run that was too long."""
+_NOTHING_DUE = "done already"
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Struct)
@@ -858,7 +859,9 @@ class Scheduled(_Function):
             error = failure
             raise
         finally:
-            self._report(began, context, outcome, error, slot=event["time"])
+            # A host asks after each start whether a run was missed: mostly none was.
+            level: Level = "debug" if outcome == _NOTHING_DUE and context is None else "info"
+            self._report(began, context, outcome, error, level, slot=event["time"])
 
     def _run(self, event: Event, context: Any) -> str:
         """Do the work, unless that was done; return how it went."""
@@ -872,7 +875,7 @@ class Scheduled(_Function):
         now = self._clock.now()
         claim = schedules.claim(self._table, event["schedule"], slot, now=now, lease=lease)
         if claim is None:
-            return "done already"
+            return _NOTHING_DUE
         try:
             given = {"at": slot} if self._takes_time else {}
             self.use_case(**given, **_because_of(None, self._ports or {}))

@@ -289,6 +289,7 @@ def test_a_restart_runs_nothing_again(ticking: Ticking) -> None:
     ticking.start()
     ticking.looked(calls + 1)
     assert ticking.host.outcomes()[-1] == "done already"
+    assert ticking.host.log.lines[-1]["level"] == "debug"  # each start would say so of each clock
     ticking.ran(1)
 
 

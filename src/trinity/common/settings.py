@@ -70,8 +70,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         bucket_name: On AWS: the S3 bucket of decks and pictures. Empty: files in `TRINITY_DATA`.
         uploads_bucket_name: On AWS: the S3 bucket that takes the files of people until they are
             processed. Empty: files in `TRINITY_DATA`.
-        redis_url: On AWS: the Redis or Valkey that all environments count in, like
-            `rediss://cache.example.org:6379`. Empty: each process counts for itself.
+        redis_url: On AWS: the Redis or Valkey that all environments share, like
+            `rediss://cache.example.org:6379`. Empty: each process has a memory of its own.
         appsync_url: On AWS: the GraphQL endpoint of AppSync, which tells those who follow a room.
             Empty: those who are connected to this process.
         bus_name: On AWS: the EventBridge bus. Empty: straight into the queues.

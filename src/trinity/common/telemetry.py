@@ -80,7 +80,7 @@ class Reporter:
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
 
     Args:
-        log: where the line goes, at level `info`; with it go the metrics.
+        log: where the line goes; with it go the metrics.
         operation: what the function is called.
         namespace: of the metrics.
         units: what the table has charged for until now. One function at a time calls it on Lambda,
@@ -102,6 +102,8 @@ class Reporter:
         context: Any,
         outcome: str,
         failure: BaseException | None = None,
+        level: Level = "info",
+        /,
         **fields: Any,
     ) -> None:
         """Write the line.
@@ -111,6 +113,7 @@ class Reporter:
             context: of Lambda; None on other hosts.
             outcome: `ok`, or the code of a refusal.
             failure: what kept the function from an answer; it counts as an error.
+            level: of a line without a failure.
             fields: what else is to be told.
         """
         fields["operation"] = self._operation
@@ -121,7 +124,7 @@ class Reporter:
         if failure is not None:
             self._log.exception("failed", failure, **fields)
         else:
-            self._log("info", outcome, **fields)
+            self._log(level, outcome, **fields)
         if context is not None:
             self._log.flush()
 

@@ -152,7 +152,7 @@ class LambdaFunction(Construct):
         )
         if function.name in CRITICAL:
             self._keep_warm(stage)
-            self._deploy_carefully(stage)
+            self._deploy_carefully(stage, function.name, log)
 
     def _keep_warm(self, stage: Stage) -> None:
         if stage.warm == "provisioned":
@@ -161,25 +161,58 @@ class LambdaFunction(Construct):
             )
             target.scale_on_utilization(utilization_target=0.7)
 
-    def _deploy_carefully(self, stage: Stage) -> None:
+    def _deploy_carefully(self, stage: Stage, function: str, log: logs.LogGroup) -> None:
         if not stage.canary:
             return
-        alarm = cloudwatch.Alarm(
+        version = self.function.current_version.version
+        failing = logs.MetricFilter(
             self,
-            "NewVersionFails",
-            alarm_description="A new version fails and is taken back: docs/runbooks.md#canary",
-            metric=self.alias.metric_errors(period=Duration.minutes(1), statistic="Sum"),
-            threshold=1,
-            evaluation_periods=1,
-            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+            "Failing",
+            log_group=log,
+            metric_namespace=f"Trinity/{stage.name}",
+            metric_name="Failing",
+            # A fault is answered with 500, so Lambda sees none; and a refusal over GraphQL, which
+            # is no fault, is an error to Lambda. The functions themselves know.
+            filter_pattern=logs.FilterPattern.number_value("$.errors", ">", 0),
+            metric_value="1",
+            dimensions={"operation": "$.operation", "version": "$.function_version"},
         )
+        dying = logs.MetricFilter(
+            self,
+            "Dying",
+            log_group=log,
+            metric_namespace=f"Trinity/{stage.name}",
+            metric_name=f"Dying-{function}",
+            # What Lambda writes where the function could not any more:
+            # https://docs.aws.amazon.com/lambda/latest/dg/troubleshooting-invocation.html
+            filter_pattern=logs.FilterPattern.any_term(
+                "Task timed out", "Runtime exited", "Runtime.ImportModuleError", "Runtime.ExitError"
+            ),
+            metric_value="1",
+        )
+        versions = {"operation": function, "version": version}
+        alarms = [
+            self._alarm("NewVersionFails", failing.metric(dimensions_map=versions)),
+            self._alarm("NewVersionDies", dying.metric()),
+        ]
         codedeploy.LambdaDeploymentGroup(
             self,
             "Canary",
             alias=self.alias,
             role=_deployer(Stack.of(self)),
             deployment_config=codedeploy.LambdaDeploymentConfig.CANARY_10_PERCENT_5_MINUTES,
-            alarms=[alarm],
+            alarms=alarms,
+        )
+
+    def _alarm(self, name: str, metric: cloudwatch.Metric) -> cloudwatch.Alarm:
+        return cloudwatch.Alarm(
+            self,
+            name,
+            alarm_description="A new version fails and is taken back: docs/runbooks.md#canary",
+            metric=metric.with_(period=Duration.minutes(1), statistic="Sum"),
+            threshold=1,
+            evaluation_periods=1,
+            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
         )
 
 

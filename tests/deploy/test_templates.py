@@ -445,6 +445,38 @@ class TestStages:
             config = group["DeploymentConfigName"]
             assert config == "CodeDeployDefault.LambdaCanary10Percent5Minutes"
             assert "DEPLOYMENT_STOP_ON_ALARM" in group["AutoRollbackConfiguration"]["Events"]
+            assert len(group["AlarmConfiguration"]["Alarms"]) == 2
+
+    def test_a_new_version_is_taken_back_for_faults_of_its_own(self, assembly: Assembly) -> None:
+        """Lambda counts neither: a fault is answered, and over GraphQL a refusal is raised."""
+        filters = of_api(assembly, "AWS::Logs::MetricFilter").values()
+        by_log = {
+            f["LogGroupName"]["Ref"]: f["MetricTransformations"][0]
+            for f in filters
+            if f["FilterPattern"] == "{ $.errors > 0 }"
+        }
+        assert len(by_log) == len(CRITICAL)
+        for counted in by_log.values():
+            assert (counted["MetricNamespace"], counted["MetricName"]) == (
+                "Trinity/prod",
+                "Failing",
+            )
+            assert {d["Key"]: d["Value"] for d in counted["Dimensions"]} == {
+                "operation": "$.operation",
+                "version": "$.function_version",
+            }
+        alarms = list(of_api(assembly, "AWS::CloudWatch::Alarm").values())
+        fails = {
+            named["operation"]: named["version"]["Fn::GetAtt"]
+            for alarm in alarms
+            if (alarm["Namespace"], alarm["MetricName"]) == ("Trinity/prod", "Failing")
+            for named in [{d["Name"]: d["Value"] for d in alarm["Dimensions"]}]
+        }
+        assert fails.keys() == set(CRITICAL)
+        assert all(what == "Version" for _, what in fails.values())
+        dying = {f["MetricTransformations"][0]["MetricName"] for f in filters} - {"Failing"}
+        assert dying == {f"Dying-{name}" for name in CRITICAL}
+        assert dying <= {alarm["MetricName"] for alarm in alarms}
 
     def test_environments_are_kept_warm_as_the_stage_wants(self, assembly: Assembly) -> None:
         targets = "AWS::ApplicationAutoScaling::ScalableTarget"

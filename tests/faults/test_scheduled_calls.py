@@ -145,6 +145,7 @@ class OnLambda:
     """A context that is left with little time."""
 
     function_name = "sweep"
+    function_version = "1"
     aws_request_id = "r1"
 
     def get_remaining_time_in_millis(self) -> int:

@@ -265,6 +265,7 @@ class Context:
     """What the runtime of Lambda hands over beside the event."""
 
     function_name = "trinity-get_me"
+    function_version = "7"
     aws_request_id = "8476a536-e9f4-11e8-9739-2dfe598c3fcd"
 
 
@@ -313,6 +314,7 @@ def test_on_lambda_the_line_of_a_request_holds_its_metrics(
     function(event(), Context())
     first, second = lines(capsys)
     assert first["function_name"] == Context.function_name
+    assert first["function_version"] == Context.function_version  # the canary's alarm asks for it
     assert first["function_request_id"] == Context.aws_request_id
     assert first["xray_trace_id"] == trace
     assert (first["cold_start"], second["cold_start"]) == (True, False)

@@ -154,7 +154,10 @@ def test_a_message_that_cannot_be_put_off_comes_again_after_the_visibility_time(
     assert office.queues.hidden_for_s("notify") == QUEUE.visibility_s
 
 
-@pytest.mark.parametrize("context", [None, SimpleNamespace(function_name="f", aws_request_id="r")])
+@pytest.mark.parametrize(
+    "context",
+    [None, SimpleNamespace(function_name="f", function_version="1", aws_request_id="r")],
+)
 def test_a_message_is_one_line_of_the_log_and_holds_metrics_on_lambda(
     context: object, office: Office, capsys: pytest.CaptureFixture[str]
 ) -> None:

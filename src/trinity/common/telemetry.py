@@ -155,6 +155,7 @@ def _invocation(context: Any) -> dict[str, Any]:
     global _cold
     fields = {
         "function_name": context.function_name,
+        "function_version": context.function_version,
         "function_request_id": context.aws_request_id,
         "cold_start": _cold,
     }

@@ -27,6 +27,10 @@ from deploy.stages import Stage
 SCHEMA = Path(__file__).parents[1] / "schema" / "schema.graphql"
 QUERY_DEPTH = 10
 """As deep as the embedded host lets a query be."""
+_ERRORS = (400, 403, 404, 405, 414, 416, 500, 501, 502, 503, 504)
+"""Statuses that CloudFront keeps by itself, and takes a time for:
+https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/HTTPStatusCodes.html
+"""
 
 
 class Edge(Stack):
@@ -317,6 +321,13 @@ class Edge(Stack):
                 "/graphql": cloudfront.BehaviorOptions(origin=graphql, **dynamic),
                 "/media/*": cloudfront.BehaviorOptions(origin=media, **static),
             },
+            # Errors are kept for ten seconds, whatever the origin or the cache policy says, and one
+            # person's would answer another, since who asks is not in the key of the cache:
+            # https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/custom-error-pages-expiration.html
+            error_responses=[
+                cloudfront.ErrorResponse(http_status=status, ttl=Duration.seconds(0))
+                for status in _ERRORS
+            ],
             minimum_protocol_version=cloudfront.SecurityPolicyProtocol.TLS_V1_2_2021,
             http_version=cloudfront.HttpVersion.HTTP2_AND_3,
             price_class=cloudfront.PriceClass.PRICE_CLASS_100,

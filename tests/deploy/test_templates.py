@@ -399,6 +399,18 @@ class TestFront:
         firewall = assembly.only("trinity-prod-edge", "AWS::WAFv2::WebACL")
         assert {rule["Name"] for rule in firewall["Rules"]} >= {"PerAddress"}
 
+    @everywhere
+    def test_an_error_answers_only_whom_it_was_meant_for(
+        self, assembly: Assembly, stage: Stage
+    ) -> None:
+        distribution = assembly.only(f"trinity-{stage.name}-edge", "AWS::CloudFront::Distribution")
+        errors = distribution["DistributionConfig"]["CustomErrorResponses"]
+        # All that CloudFront keeps by itself, and bodies stay those of the origin.
+        assert errors == [
+            {"ErrorCode": status, "ErrorCachingMinTTL": 0}
+            for status in (400, 403, 404, 405, 414, 416, 500, 501, 502, 503, 504)
+        ]
+
 
 _HARNESS = """
 const calls = [];

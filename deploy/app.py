@@ -62,6 +62,9 @@ class Region:
             functions={**self.rooms.functions, **self.people.functions, **self.work.functions},
             primary=primary,
         )
+        # It knows their logs by name alone, and they have to be there.
+        for watched in (self.rooms, self.people, self.work):
+            watch.add_stack_dependency(watched)
         stacks = [self.data, self.edge, self.rooms, self.people, self.work, watch]
         for stack in [*stacks, network] if network else stacks:
             Tags.of(stack).add("trinity-stage", stage.name)

@@ -21,7 +21,7 @@ from deploy.data import COPYING, Data
 from deploy.edge import Edge
 from deploy.functions import LambdaFunction, log_name
 from deploy.stages import CRITICAL, Stage
-from trinity.topology import FAILED_CALLS
+from trinity.topology import FAILED_CALLS, FUNCTIONS
 
 OBJECTIVE = 0.999
 LATENCY_MS = 500
@@ -67,6 +67,7 @@ class Watch(Stack):
         self._topic = sns.Topic(
             self, "Alarms", display_name="Trinity", master_key=data.key, enforce_ssl=True
         )
+        self._let_publish("cloudwatch")
         if stage.alarm_email:
             self._topic.add_subscription(subscriptions.EmailSubscription(stage.alarm_email))
         self._http = {"ApiId": edge.http.api_id}
@@ -85,12 +86,7 @@ class Watch(Stack):
             1,
             "AppSync could not answer",
         )
-        self._alarm(
-            "Throttled",
-            self._metric("AWS/Lambda", "Throttles", {}, "Sum"),
-            1,
-            "Functions were not started since too many were running",
-        )
+        self._throttled(functions)
         self._queues(data)
         self._feeds(functions)
         self._table(data)
@@ -176,6 +172,25 @@ class Watch(Stack):
             )
             both.add_alarm_action(actions.SnsAction(self._topic))
 
+    def _throttled(self, functions: dict[str, LambdaFunction]) -> None:
+        """Tell of functions that people wait for and of those that only so many may run of.
+
+        Without a dimension the metric is of the whole account, and what is searched for has no
+        alarm; so each has its own. Of all others a 5xx tells (FastBurn), or work that is late.
+        https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html
+        """
+        for function in FUNCTIONS:
+            limited = self._stage.reserve and function.concurrency is not None
+            if function.name in CRITICAL or limited:
+                called = functions[function.name].function
+                self._alarm(
+                    f"Throttled-{function.name}",
+                    called.metric_throttles(statistic="Sum", period=Duration.minutes(5)),
+                    1,
+                    f"{function.name} was not started since too many were running",
+                    runbook="throttled",
+                )
+
     def _queues(self, data: Data) -> None:
         dead = {name: queue for name, queue in data.queues.items() if name.endswith("-dead")}
         for name, queue in {**dead, FAILED_CALLS: data.stream_failures}.items():
@@ -202,14 +217,24 @@ class Watch(Stack):
                 )
 
     def _table(self, data: Data) -> None:
-        self._alarm(
-            "TableThrottles",
-            self._metric(
-                "AWS/DynamoDB", "ThrottledRequests", {"TableName": data.table.table_name}, "Sum"
-            ),
-            1,
-            "The table turned requests away",
-        )
+        """Tell of reads and of writes that the table turned away.
+
+        `ThrottledRequests` is counted by operation alone, never for a table as such:
+        https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/metrics-dimensions.html
+        """
+        for kind in ("Read", "Write"):
+            self._alarm(
+                f"Table{kind}Throttles",
+                self._metric(
+                    "AWS/DynamoDB",
+                    f"{kind}ThrottleEvents",
+                    {"TableName": data.table.table_name},
+                    "Sum",
+                ),
+                1,
+                f"The table turned {kind.lower()}s away",
+                runbook="tablethrottles",
+            )
 
     def _copies(self, data: Data) -> None:
         """Tell of objects that S3 could not copy: it does not try them again.
@@ -331,12 +356,19 @@ class Watch(Stack):
                 for kind, share in (("ACTUAL", 80), ("FORECASTED", 100))
             ],
         )
-        for service in ("cloudwatch", "budgets"):
-            self._topic.add_to_resource_policy(
-                iam.PolicyStatement(
-                    principals=[iam.ServicePrincipal(f"{service}.amazonaws.com")],
-                    actions=["sns:Publish"],
-                    resources=[self._topic.topic_arn],
-                    conditions={"StringEquals": {"aws:SourceAccount": self.account}},
-                )
+        self._let_publish("budgets")
+
+    def _let_publish(self, service: str) -> None:
+        """Let a service tell of alarms of this account.
+
+        CDK gives a topic that asks for TLS a policy, and so nobody may publish but who is named:
+        https://repost.aws/knowledge-center/cloudwatch-receive-sns-for-alarm-trigger
+        """
+        self._topic.add_to_resource_policy(
+            iam.PolicyStatement(
+                principals=[iam.ServicePrincipal(f"{service}.amazonaws.com")],
+                actions=["sns:Publish"],
+                resources=[self._topic.topic_arn],
+                conditions={"StringEquals": {"aws:SourceAccount": self.account}},
             )
+        )

@@ -819,8 +819,110 @@ class TestClocks:
         assert kept == {f"{stage}-{function.name}" for function in FUNCTIONS if function.schedules}
 
 
+METRICS = {
+    ("AWS/ApiGateway", "ApiId"): {"4xx", "5xx", "Count", "Latency"},
+    ("AWS/AppSync", "GraphQLAPIId"): {
+        "5XXError",
+        "ActiveSubscriptions",
+        "PublishDataMessageSuccess",
+    },
+    ("AWS/DynamoDB", "TableName"): {
+        "ConsumedReadCapacityUnits",
+        "ConsumedWriteCapacityUnits",
+        "ReadThrottleEvents",
+        "WriteThrottleEvents",
+    },
+    ("AWS/Lambda", "FunctionName"): {
+        "ConcurrentExecutions",
+        "Duration",
+        "IteratorAge",
+        "Throttles",
+    },
+    ("AWS/S3", "DestinationBucket", "RuleId", "SourceBucket"): {"OperationsFailedReplication"},
+    ("AWS/SQS", "QueueName"): {"ApproximateNumberOfMessagesVisible"},
+}
+"""Which metrics AWS publishes with exactly these dimensions: with others there is never a figure.
+
+https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/metrics-dimensions.html
+https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-metrics.html
+https://docs.aws.amazon.com/appsync/latest/devguide/monitoring.html
+https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/metrics-dimensions.html
+https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
+"""
+
+watched = pytest.mark.parametrize("stack", [*(f"trinity-{name}" for name in STAGES), SECOND])
+
+
+def metrics(assembly: Assembly, stack: str) -> list[tuple[str, str, dict[str, Any]]]:
+    """Return namespace, name and dimensions of all metrics that alarms and dashboards look at."""
+    looked_at = []
+    for alarm in assembly.resources(stack, "AWS::CloudWatch::Alarm").values():
+        parts = [m["MetricStat"]["Metric"] for m in alarm.get("Metrics", []) if "MetricStat" in m]
+        for metric in parts or [alarm]:
+            dimensions = {d["Name"]: d["Value"] for d in metric.get("Dimensions", [])}
+            looked_at.append((metric["Namespace"], metric["MetricName"], dimensions))
+    for dashboard in assembly.resources(stack, "AWS::CloudWatch::Dashboard").values():
+        for widget in json.loads(plain(dashboard["DashboardBody"]))["widgets"]:
+            for space, name, *rest in widget["properties"]["metrics"]:
+                named = [part for part in rest if isinstance(part, str)]
+                looked_at.append((space, name, dict(zip(named[::2], named[1::2], strict=True))))
+    return looked_at
+
+
 class TestAlarms:
     """Who is woken by what."""
+
+    @watched
+    def test_what_an_alarm_says_may_be_sent(self, assembly: Assembly, stack: str) -> None:
+        ((topic, _),) = assembly.resources(f"{stack}-watch", "AWS::SNS::Topic").items()
+        policy = assembly.only(f"{stack}-watch", "AWS::SNS::TopicPolicy")
+        assert policy["Topics"] == [{"Ref": topic}]
+        may = {
+            statement["Principal"]["Service"]
+            for statement in policy["PolicyDocument"]["Statement"]
+            if (statement["Effect"], statement["Action"]) == ("Allow", "sns:Publish")
+        }
+        pays = assembly.resources(f"{stack}-watch", "AWS::Budgets::Budget")
+        assert may == {"cloudwatch.amazonaws.com"} | ({"budgets.amazonaws.com"} if pays else set())
+        for alarm in assembly.resources(f"{stack}-watch", "AWS::CloudWatch::Alarm").values():
+            assert alarm.get("AlarmActions", [{"Ref": topic}]) == [{"Ref": topic}]
+
+    @watched
+    def test_what_is_looked_at_is_there(self, assembly: Assembly, stack: str) -> None:
+        own = {
+            (change["MetricNamespace"], change["MetricName"])
+            for log in assembly.resources(f"{stack}-watch", "AWS::Logs::MetricFilter").values()
+            for change in log["MetricTransformations"]
+        }
+        looked_at = metrics(assembly, f"{stack}-watch")
+        assert {space for space, _, _ in looked_at} >= {kind for kind, *_ in METRICS} - {"AWS/S3"}
+        for space, name, dimensions in looked_at:
+            known = METRICS.get((space, *sorted(dimensions)), set())
+            assert name in known or ((space, name) in own and not dimensions), (space, name)
+
+    @watched
+    def test_whoever_people_wait_for_is_not_turned_away_unnoticed(
+        self, assembly: Assembly, stack: str
+    ) -> None:
+        stage = STAGES[stack.removeprefix("trinity-").removesuffix("-second")]
+        told = {
+            alarm["AlarmName"].rpartition("-")[2]: alarm
+            for alarm in assembly.resources(f"{stack}-watch", "AWS::CloudWatch::Alarm").values()
+            if alarm.get("MetricName") == "Throttles"
+        }
+        limited = {f.name for f in FUNCTIONS if f.concurrency is not None and stage.reserve}
+        assert told.keys() == {*CRITICAL, *limited}
+        called = [str(alarm["Dimensions"]) for alarm in told.values()]
+        assert len(set(called)) == len(told)  # each its own
+
+    @watched
+    def test_who_watches_comes_after_all_that_is_watched(
+        self, assembly: Assembly, stack: str
+    ) -> None:
+        stacks = json.loads((assembly.folder / "manifest.json").read_text())["artifacts"]
+        before = set(stacks[f"{stack}-watch"]["dependencies"])
+        assert before >= {f"{stack}-{part}" for part in ("data", "edge", "rooms", "people", "work")}
 
     def test_every_queue_of_failures_has_an_alarm(self, assembly: Assembly) -> None:
         alarms = assembly.resources("trinity-prod-watch", "AWS::CloudWatch::Alarm")

@@ -282,6 +282,8 @@ def _role(
 ) -> iam.IRole:
     """Return a role with one inline policy: all that `permissions` says and nothing more."""
     arns = {**around.arns, "log": log.log_group_arn}
+    statements = permissions.statements(function, in_vpc=in_vpc, tmdb=around.stage.tmdb)
+    granted = {name for statement in statements for name in statement.resources}
     role = iam.Role(
         scope,
         "Role",
@@ -297,19 +299,18 @@ def _role(
                             for name in statement.resources
                         ],
                     )
-                    for statement in permissions.statements(
-                        function, in_vpc=in_vpc, tmdb=around.stage.tmdb
-                    )
+                    for statement in statements
                 ]
             )
         },
     )
-    accept(role, "IAM5[Resource::*]", "For traces and network interfaces AWS has none finer.")
-    for arn in around.arns.values():
-        if arn.endswith("/*"):
+    if permissions.ANY in granted:
+        accept(role, "IAM5[Resource::*]", "For traces and network interfaces AWS has none finer.")
+    for name in sorted(granted - {permissions.ANY}):
+        if arns[name].endswith("/*"):
             accept(
                 role,
-                f"IAM5[Resource::{shown(scope, arn)}]",
+                f"IAM5[Resource::{shown(scope, arns[name])}]",
                 "Objects are named by what is in them, streams by when they began.",
             )
     # CDK would add a policy of its own for what it sees; all of that is in ours already.

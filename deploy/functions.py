@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from aws_cdk import Duration, RemovalPolicy, Stack
+from aws_cdk import ArnFormat, Duration, RemovalPolicy, Stack
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_codedeploy as codedeploy
 from aws_cdk import aws_ec2 as ec2
@@ -107,7 +107,7 @@ class LambdaFunction(Construct):
         self.function = lambda_.Function(
             self,
             "Function",
-            function_name=f"trinity-{stage.name}-{function.name}",
+            function_name=function_name(stage, function.name),
             description=function.route or function.module,
             runtime=runtime(around.artefacts),
             architecture=lambda_.Architecture.ARM_64,
@@ -236,6 +236,11 @@ def _deployer(stack: Stack) -> iam.IRole:
     return role
 
 
+def function_name(stage: Stage, function: str) -> str:
+    """Return the name of a Lambda function."""
+    return f"trinity-{stage.name}-{function}"
+
+
 def log_name(stage: Stage, function: str) -> str:
     """Return the name of a function's log group."""
     return f"/trinity/{stage.name}/{function}"
@@ -284,25 +289,40 @@ def _role(
     arns = {**around.arns, "log": log.log_group_arn}
     statements = permissions.statements(function, in_vpc=in_vpc, tmdb=around.stage.tmdb)
     granted = {name for statement in statements for name in statement.resources}
+    document = iam.PolicyDocument(
+        statements=[
+            iam.PolicyStatement(
+                actions=list(statement.actions),
+                resources=[
+                    "*" if name == permissions.ANY else arns[name] for name in statement.resources
+                ],
+            )
+            for statement in statements
+        ]
+    )
+    if in_vpc:
+        # Lambda needs these to attach the function to the network; its code does not:
+        # https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html#configuration-vpc-best-practice-security
+        itself = Stack.of(scope).format_arn(
+            service="lambda",
+            resource="function",
+            resource_name=function_name(around.stage, function.name),
+            arn_format=ArnFormat.COLON_RESOURCE_NAME,
+        )
+        document.add_statements(
+            iam.PolicyStatement(
+                effect=iam.Effect.DENY,
+                actions=list(permissions.ATTACHING),
+                resources=["*"],
+                conditions={"ArnEquals": {"lambda:SourceFunctionArn": itself}},
+            )
+        )
     role = iam.Role(
         scope,
         "Role",
         description=f"Trinity ({around.stage.name}): {function.name}",
         assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
-        inline_policies={
-            "Granted": iam.PolicyDocument(
-                statements=[
-                    iam.PolicyStatement(
-                        actions=list(statement.actions),
-                        resources=[
-                            "*" if name == permissions.ANY else arns[name]
-                            for name in statement.resources
-                        ],
-                    )
-                    for statement in statements
-                ]
-            )
-        },
+        inline_policies={"Granted": document},
     )
     if permissions.ANY in granted:
         accept(role, "IAM5[Resource::*]", "For traces and network interfaces AWS has none finer.")

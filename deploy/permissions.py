@@ -96,19 +96,17 @@ BASIC = (
     Statement(("xray:PutTraceSegments", "xray:PutTelemetryRecords"), (ANY,)),
 )
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html#configuration-vpc-permissions
-IN_VPC = (
-    Statement(
-        (
-            "ec2:CreateNetworkInterface",
-            "ec2:DescribeNetworkInterfaces",
-            "ec2:DescribeSubnets",
-            "ec2:DeleteNetworkInterface",
-            "ec2:AssignPrivateIpAddresses",
-            "ec2:UnassignPrivateIpAddresses",
-        ),
-        (ANY,),
-    ),
+ATTACHING = (
+    "ec2:CreateNetworkInterface",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSubnets",
+    "ec2:DeleteNetworkInterface",
+    "ec2:AssignPrivateIpAddresses",
+    "ec2:UnassignPrivateIpAddresses",
 )
+"""What attaches a function to a network. Lambda does it with the role of the function, whose code is
+denied it."""
+IN_VPC = (Statement(ATTACHING, (ANY,)),)
 CATALOGUE = ("catalogue", "read")
 TMDB = (Statement(("secretsmanager:GetSecretValue",), ("tmdb",)),)
 """Of functions that read the catalogue, in stages where TMDB is asked."""

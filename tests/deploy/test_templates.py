@@ -20,7 +20,7 @@ from deploy.exceptions import accept
 from deploy.local import STUBS
 from deploy.stages import CRITICAL, STAGES, Stage
 
-from deploy import coverage
+from deploy import coverage, permissions
 from tests.deploy.conftest import Assembly, Built
 from trinity.domain.ids import DAY
 from trinity.domain.rooms import DECK_KEPT_FOR
@@ -281,22 +281,27 @@ class TestPermissions:
 
     def test_resources_are_named_but_where_aws_has_none_finer(self, assembly: Assembly) -> None:
         coarse = {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
-        coarse |= {
-            f"ec2:{action}"
-            for action in (
-                "CreateNetworkInterface",
-                "DescribeNetworkInterfaces",
-                "DescribeSubnets",
-                "DeleteNetworkInterface",
-                "AssignPrivateIpAddresses",
-                "UnassignPrivateIpAddresses",
-            )
-        }
+        coarse |= set(permissions.ATTACHING)
         for name in assembly.names():
             for logical, properties in assembly.resources(name, "AWS::IAM::Role").items():
                 for statement in _statements(properties):
                     if statement["Resource"] == "*":
                         assert set(statement["Action"]) <= coarse, (name, logical)
+
+    def test_code_of_functions_in_a_network_may_not_touch_the_network(
+        self, assembly: Assembly
+    ) -> None:
+        for function in FUNCTIONS:
+            lambda_ = found(assembly, function, "AWS::Lambda::Function")
+            role = assembly.resources(stack_of(function, "prod"), "AWS::IAM::Role")[
+                lambda_["Role"]["Fn::GetAtt"][0]
+            ]
+            denied = [s for s in _statements(role) if s["Effect"] == "Deny"]
+            assert bool(denied) == ("VpcConfig" in lambda_), function.name
+            for statement in denied:
+                assert set(statement["Action"]) == set(permissions.ATTACHING)
+                told = str(statement["Condition"]["ArnEquals"]["lambda:SourceFunctionArn"])
+                assert told.count(f":function:{lambda_['FunctionName']}'") == 1, told
 
 
 def _statements(properties: dict[str, Any]) -> list[dict[str, Any]]:

@@ -73,8 +73,8 @@ catalogue: $(VENV)/dev.stamp ## build the shipped list of films anew
 artefacts: $(VENV)/run.stamp ## build what Lambda gets: a zip for each function, and layers
 	$(BIN)/python -m deploy.artefacts
 
-synth: node artefacts $(VENV)/cloud.stamp ## write the CloudFormation templates of all stages
-	$(BIN)/python -m deploy.app
+synth: node artefacts $(VENV)/cloud.stamp ## write the CloudFormation templates: of STAGE=…, or of all stages
+	$(BIN)/python -m deploy.app $(if $(STAGE),--stage $(STAGE) --output cdk.out/$(STAGE))
 
 cloud: node $(VENV)/cloud.stamp ## deploy to a local AWS and serve there until Ctrl-C
 	@exec $(BIN)/python -m deploy.cloud

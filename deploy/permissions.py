@@ -104,8 +104,8 @@ ATTACHING = (
     "ec2:AssignPrivateIpAddresses",
     "ec2:UnassignPrivateIpAddresses",
 )
-"""What attaches a function to a network. Lambda does it in the role of the function; the code of the
-function is denied it."""
+"""What attaches a function to a network. Lambda does it in the role of the function, whose code is
+denied it."""
 IN_VPC = (Statement(ATTACHING, (ANY,)),)
 CATALOGUE = ("catalogue", "read")
 TMDB = (Statement(("secretsmanager:GetSecretValue",), ("tmdb",)),)

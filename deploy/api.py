@@ -15,9 +15,15 @@ AUDIENCE = "trinity"
 """The `aud` of access tokens (common/tokens.py)."""
 
 
-ROOMS = ("rooms", "votes", "catalogue", "system")
+SYSTEM = ("system",)
+ROOMS = ("rooms", "votes", "catalogue")
 PEOPLE = ("auth", "users", "notifications", "reports", "uploads")
-"""Folders of handlers. Each of the two has a stack, which takes no more than 500 resources."""
+"""Folders of handlers. Each of the three has a stack, which takes no more than 500 resources.
+
+That of the system is there before the others: its documents tell who issues tokens. An authorizer
+reads them while it is created, and routes work only some time after CloudFormation calls them done.
+https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-jwt-authorizer.html
+"""
 
 
 class Api(Stack):
@@ -25,7 +31,7 @@ class Api(Stack):
 
     Attributes:
         functions: by name.
-        authorizer: its id. The stack of rooms makes it, since it has the documents of the issuer.
+        authorizer: its id; the first stack with a function that asks for a token makes it.
     """
 
     def __init__(
@@ -54,18 +60,16 @@ class Api(Stack):
             assumed_by=iam.ServicePrincipal("apigateway.amazonaws.com"),
             inline_policies={"Invoke": self._may_invoke([f for f in served if f.route])},
         )
-        # The authorizer reads the issuer's document while it is created, so those routes come
-        # first: https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-jwt-authorizer.html
-        open_routes = [self._route(f) for f in served if f.route and f.auth == "none"]
-        self.authorizer = authorizer or self._authorizer(open_routes)
-        for function in served:
-            if function.route and function.auth == "user":
-                self._route(function)
-        self._fields(served, around)
-        if authorizer is None:
+        self.authorizer = authorizer
+        if authorizer is None and any(f.auth == "user" for f in served):
+            self.authorizer = self._authorizer()
             self._published()
+        for function in served:
+            if function.route:
+                self._route(function)
+        self._fields([f for f in served if f.fields], around)
 
-    def _authorizer(self, after: list[apigateway.CfnRoute]) -> str:
+    def _authorizer(self) -> str:
         authorizer = apigateway.CfnAuthorizer(
             self,
             "Authorizer",
@@ -77,8 +81,6 @@ class Api(Stack):
                 audience=[AUDIENCE], issuer=self._edge.issuer
             ),
         )
-        for route in after:
-            authorizer.add_resource_dependency(route)
         identifier: str = authorizer.ref
         return identifier
 
@@ -92,7 +94,7 @@ class Api(Stack):
             ]
         )
 
-    def _route(self, function: Function) -> apigateway.CfnRoute:
+    def _route(self, function: Function) -> None:
         called = self.functions[function.name]
         integration = apigateway.CfnIntegration(
             called,
@@ -117,10 +119,10 @@ class Api(Stack):
             accept(
                 route, "APIG4", "For everybody: whoever comes here has no token yet, or need not."
             )
-        return route
 
-    def _fields(self, functions: list[Function], around: Surroundings) -> None:
-        resolved = [f for f in functions if f.fields]
+    def _fields(self, resolved: list[Function], around: Surroundings) -> None:
+        if not resolved:
+            return
         caller = iam.Role(
             self,
             "Resolvers",

@@ -11,7 +11,7 @@ import msgspec
 from aws_cdk import App, Environment, Tags, Validations
 from cdk_nag import AwsSolutionsChecks
 
-from deploy.api import PEOPLE, ROOMS, Api
+from deploy.api import PEOPLE, ROOMS, SYSTEM, Api
 from deploy.artefacts import AWS, BUILD, Artefacts
 from deploy.data import Data
 from deploy.edge import Edge
@@ -36,9 +36,13 @@ class Region:
         )
         network = Network(app, f"{prefix}-network", stage=stage, env=env) if stage.redis else None
         around = _surroundings(stage, built, self.data, self.edge, network)
+        self.system = Api(
+            app, f"{prefix}-system", env=env, edge=self.edge, around=around, folders=SYSTEM
+        )
         self.rooms = Api(
             app, f"{prefix}-rooms", env=env, edge=self.edge, around=around, folders=ROOMS
         )
+        self.rooms.add_stack_dependency(self.system)
         self.people = Api(
             app,
             f"{prefix}-people",
@@ -59,13 +63,18 @@ class Region:
             env=env,
             data=self.data,
             edge=self.edge,
-            functions={**self.rooms.functions, **self.people.functions, **self.work.functions},
+            functions={
+                **self.system.functions,
+                **self.rooms.functions,
+                **self.people.functions,
+                **self.work.functions,
+            },
             primary=primary,
         )
         # It knows their logs by name alone, and they have to be there.
-        for watched in (self.rooms, self.people, self.work):
+        for watched in (self.system, self.rooms, self.people, self.work):
             watch.add_stack_dependency(watched)
-        stacks = [self.data, self.edge, self.rooms, self.people, self.work, watch]
+        stacks = [self.data, self.edge, self.system, self.rooms, self.people, self.work, watch]
         for stack in [*stacks, network] if network else stacks:
             Tags.of(stack).add("trinity-stage", stage.name)
 
@@ -153,7 +162,7 @@ def synthesise(stages: list[Stage], built: Path, output: Path) -> None:
         if second is not None:
             # What is copied to has to be there first, and so have the secrets that are read.
             first.data.add_stack_dependency(second.data)
-            for stack in (second.rooms, second.people, second.work):
+            for stack in (second.system, second.rooms, second.people, second.work):
                 stack.add_stack_dependency(first.data)
     app.synth()
 

@@ -13,7 +13,7 @@ from aws_cdk import App, Stack, Validations
 from aws_cdk import aws_sqs as sqs
 from cdk_nag import AwsSolutionsChecks
 from cfnlint.api import lint
-from deploy.api import PEOPLE, ROOMS
+from deploy.api import PEOPLE, ROOMS, SYSTEM
 from deploy.app import synthesise
 from deploy.artefacts import SETTINGS
 from deploy.exceptions import accept
@@ -52,13 +52,14 @@ def stack_of(function: Function, stage: str) -> str:
     if not (function.route or function.fields):
         return f"trinity-{stage}-work"
     folder = function.module.partition(".")[0]
-    assert folder in ROOMS or folder in PEOPLE, f"{folder} is in no stack"
-    return f"trinity-{stage}-{'rooms' if folder in ROOMS else 'people'}"
+    stacks = {"system": SYSTEM, "rooms": ROOMS, "people": PEOPLE}
+    (stack,) = (name for name, folders in stacks.items() if folder in folders)
+    return f"trinity-{stage}-{stack}"
 
 
 def of_api(assembly: Assembly, kind: str, stage: str = "prod") -> dict[str, Any]:
-    """Return the resources of a type of both stacks of the API."""
-    stacks = (f"trinity-{stage}-rooms", f"trinity-{stage}-people")
+    """Return the resources of a type of all stacks of the API."""
+    stacks = [f"trinity-{stage}-{part}" for part in ("system", "rooms", "people")]
     return {f"{s}/{k}": v for s in stacks for k, v in assembly.resources(s, kind).items()}
 
 
@@ -79,7 +80,7 @@ class TestStacks:
     """How resources are spread."""
 
     def test_every_stage_has_its_stacks(self, assembly: Assembly) -> None:
-        parts = ("data", "edge", "rooms", "people", "work", "watch")
+        parts = ("data", "edge", "system", "rooms", "people", "work", "watch")
         wanted = [f"trinity-{stage}-{part}" for stage in STAGES for part in parts]
         wanted += [f"trinity-prod-multi-region-second-{part}" for part in parts]
         wanted += ["trinity-prod-network"]
@@ -323,6 +324,18 @@ class TestFront:
             f.route: "JWT" if f.auth == "user" else "NONE" for f in FUNCTIONS if f.route
         }
 
+    @pytest.mark.parametrize("stack", [*STAGES, "prod-multi-region-second"])
+    def test_documents_of_the_issuer_are_there_long_before_the_authorizer_that_reads_them(
+        self, assembly: Assembly, stack: str
+    ) -> None:
+        system, rooms = f"trinity-{stack}-system", f"trinity-{stack}-rooms"
+        documents = assembly.resources(system, "AWS::ApiGatewayV2::Route").values()
+        wellknown = {"GET /.well-known/openid-configuration", "GET /.well-known/jwks.json"}
+        assert wellknown <= {route["RouteKey"] for route in documents}
+        stacks = json.loads((assembly.folder / "manifest.json").read_text())["artifacts"]
+        assert assembly.only(rooms, "AWS::ApiGatewayV2::Authorizer")
+        assert system in stacks[rooms]["dependencies"]
+
     def test_each_field_has_a_direct_resolver_but_subscriptions(self, assembly: Assembly) -> None:
         resolvers = of_api(assembly, "AWS::AppSync::Resolver").values()
         direct = {f"{r['TypeName']}.{r['FieldName']}" for r in resolvers if "Code" not in r}
@@ -518,7 +531,7 @@ class TestStages:
 
     def test_every_resource_is_billed_to_its_stage(self, assembly: Assembly) -> None:
         for stage in STAGES.values():
-            for part in ("data", "edge", "rooms", "people", "work", "watch"):
+            for part in ("data", "edge", "system", "rooms", "people", "work", "watch"):
                 template = json.dumps(assembly.template(f"trinity-{stage.name}-{part}"))
                 tags = re.findall(r'{"Key": "trinity-stage", "Value": "([a-z-]+)"}', template)
                 assert set(tags) == {stage.name}, part
@@ -577,7 +590,8 @@ class TestTwoRegions:
         assert (told["Default"], told["AllowedValues"]) == ("no", ["no", "yes"])
         stacks = json.loads((assembly.folder / "manifest.json").read_text())["artifacts"]
         assert f"{SECOND}-data" in stacks[f"{FIRST}-data"]["dependencies"]
-        for part in ("rooms", "people", "work"):  # they read secrets, which the first one puts here
+        # They read secrets, which the first one puts here.
+        for part in ("system", "rooms", "people", "work"):
             assert f"{FIRST}-data" in stacks[f"{SECOND}-{part}"]["dependencies"]
 
     @pytest.mark.parametrize("stack", [FIRST, SECOND])
@@ -667,7 +681,7 @@ class TestTwoRegions:
         # AWS ends the ARN of a secret with six letters, and a policy has to name them.
         read = {
             plain(resource).rpartition(":secret:")[2]
-            for part in ("rooms", "people", "work")
+            for part in ("system", "rooms", "people", "work")
             for role in assembly.resources(f"{SECOND}-{part}", "AWS::IAM::Role").values()
             for statement in _statements(role)
             if "secretsmanager:GetSecretValue" in statement["Action"]
@@ -927,7 +941,8 @@ class TestAlarms:
     ) -> None:
         stacks = json.loads((assembly.folder / "manifest.json").read_text())["artifacts"]
         before = set(stacks[f"{stack}-watch"]["dependencies"])
-        assert before >= {f"{stack}-{part}" for part in ("data", "edge", "rooms", "people", "work")}
+        parts = ("data", "edge", "system", "rooms", "people", "work")
+        assert before >= {f"{stack}-{part}" for part in parts}
 
     def test_every_queue_of_failures_has_an_alarm(self, assembly: Assembly) -> None:
         alarms = assembly.resources("trinity-prod-watch", "AWS::CloudWatch::Alarm")
@@ -946,7 +961,7 @@ class TestAlarms:
         }
         stages = ("trinity-prod", FIRST, SECOND)
         for stack in (
-            f"{stage}-{part}" for stage in stages for part in ("watch", "rooms", "people")
+            f"{stage}-{part}" for stage in stages for part in ("watch", "system", "rooms", "people")
         ):
             for kind in ("AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm"):
                 for alarm in assembly.resources(stack, kind).values():

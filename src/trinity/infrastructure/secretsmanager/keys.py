@@ -62,8 +62,6 @@ class AwsKeys:
             Unavailable: no key was made yet, or they cannot be read.
         """
         keys = self._keys()
-        if not keys:
-            raise Unavailable("there is no signing key yet: rotate_keys makes the first one")
         created = [key.created for key in keys]
         return self._load(keys[signing.signing(created, self._clock.now())])
 
@@ -72,7 +70,12 @@ class AwsKeys:
         return next((self._load(key) for key in self._keys() if key.kid == kid), None)
 
     def public(self) -> list[dict[str, str]]:
-        """See `SigningKeys.public`."""
+        """See `SigningKeys.public`.
+
+        Raises:
+            Unavailable: as above. API Gateway would keep an empty set for two hours, and refuse
+                all that the first key signs.
+        """
         return [key.public for key in self._keys()]
 
     def renew(self) -> None:
@@ -89,9 +92,12 @@ class AwsKeys:
         self._secret.replace(old, msgspec.json.encode(_Keys([*keys[-1:], made])).decode())
 
     def _keys(self) -> list[_Key]:
-        text = self._secret.current().text
+        # Until the first key is made, nobody has to wait until the secret is read again by itself.
+        text = self._secret.current().text or self._secret.read().text
         if text != self._text:
             self._text, self._parsed, self._loaded = text, _parse(text), {}
+        if not self._parsed:
+            raise Unavailable("there is no signing key yet: rotate_keys makes the first one")
         return self._parsed
 
     def _load(self, key: _Key) -> "RsaKey":

@@ -24,6 +24,7 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from deploy.exceptions import accept, shown, tolerate
+from deploy.lasting import removal
 from deploy.stages import PRIMARY_REGION, Stage
 from trinity.domain.ids import DAY
 from trinity.domain.rooms import DECK_KEPT_FOR
@@ -72,7 +73,7 @@ class Data(Stack):
         )
         self.stage = stage
         self._primary = primary
-        self._removal = RemovalPolicy.RETAIN if stage.keep else RemovalPolicy.DESTROY
+        self._removal = removal(stage)
         self.key = self._make_key()
         self.table = self._make_table() if primary else self._replica()
         self.queues = self._make_queues()
@@ -515,7 +516,7 @@ class Data(Stack):
         trail = cloudtrail.Trail(
             self,
             "Trail",
-            bucket=self._bucket("TrailLogs"),
+            bucket=self._bucket("Trails", expire_after_days=365),
             is_multi_region_trail=True,
             include_global_service_events=True,
             enable_file_validation=True,

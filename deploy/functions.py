@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from aws_cdk import ArnFormat, Duration, RemovalPolicy, Stack
+from aws_cdk import ArnFormat, Duration, Stack
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_codedeploy as codedeploy
 from aws_cdk import aws_ec2 as ec2
@@ -17,6 +17,7 @@ from constructs import Construct
 from deploy import permissions
 from deploy.artefacts import Artefacts
 from deploy.exceptions import accept, shown, tolerate
+from deploy.lasting import removal, retention
 from deploy.stages import CRITICAL, Stage
 from trinity.topology import Function
 
@@ -100,8 +101,8 @@ class LambdaFunction(Construct):
             self,
             "Log",
             log_group_name=log_name(stage, function.name),
-            retention=_RETENTION[stage.log_days],
-            removal_policy=RemovalPolicy.RETAIN if stage.keep else RemovalPolicy.DESTROY,
+            retention=retention(stage),
+            removal_policy=removal(stage),
         )
         in_vpc = around.in_network(function)
         self.function = lambda_.Function(
@@ -256,13 +257,6 @@ def runtime(artefacts: Artefacts) -> lambda_.Runtime:
 def pascal(name: str) -> str:
     """Return `cast_votes` as `CastVotes`, as resources are called."""
     return "".join(part.capitalize() for part in name.replace("-", "_").split("_"))
-
-
-_RETENTION = {
-    7: logs.RetentionDays.ONE_WEEK,
-    30: logs.RetentionDays.ONE_MONTH,
-    90: logs.RetentionDays.THREE_MONTHS,
-}
 
 
 def _environment(function: Function, around: Surroundings) -> dict[str, str]:

@@ -3,8 +3,10 @@
 from aws_cdk import Environment, Stack
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_elasticache as elasticache
+from aws_cdk import aws_logs as logs
 from constructs import Construct
 
+from deploy.lasting import removal, retention
 from deploy.stages import Stage
 
 _PORT = 6379
@@ -41,7 +43,14 @@ class Network(Stack):
                 )
             ],
         )
-        self.vpc.add_flow_log("Flows", traffic_type=ec2.FlowLogTrafficType.REJECT)
+        flows = logs.LogGroup(
+            self, "FlowsLog", retention=retention(stage), removal_policy=removal(stage)
+        )
+        self.vpc.add_flow_log(
+            "Flows",
+            destination=ec2.FlowLogDestination.to_cloud_watch_logs(flows),
+            traffic_type=ec2.FlowLogTrafficType.REJECT,
+        )
         for name, service in (
             ("Table", ec2.GatewayVpcEndpointAwsService.DYNAMODB),
             ("Buckets", ec2.GatewayVpcEndpointAwsService.S3),

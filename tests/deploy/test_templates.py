@@ -100,11 +100,25 @@ class TestStacks:
         self, assembly: Assembly, stage: Stage
     ) -> None:
         template = assembly.template(f"trinity-{stage.name}-data")
-        wanted = "Retain" if stage.keep else "Delete"
+        # What came with a deployment that failed goes, for the next one needs its name.
+        gone, replaced = ("RetainExceptOnCreate", "Retain") if stage.keep else ("Delete", "Delete")
         for logical, resource in template["Resources"].items():
             if resource["Type"] in STATEFUL - {"AWS::Events::EventBus"}:
-                assert resource["DeletionPolicy"] == wanted, logical
-                assert resource["UpdateReplacePolicy"] == wanted, logical
+                assert resource["DeletionPolicy"] == gone, logical
+                assert resource["UpdateReplacePolicy"] == replaced, logical
+
+    @everywhere
+    def test_logs_are_kept_as_long_as_the_stage_says(
+        self, assembly: Assembly, stage: Stage
+    ) -> None:
+        parts = ["rooms", "people", "work", *(["network"] if stage.redis else [])]
+        for part in parts:
+            resources = assembly.template(f"trinity-{stage.name}-{part}")["Resources"].values()
+            kept = [r for r in resources if r["Type"] == "AWS::Logs::LogGroup"]
+            assert kept, part
+            for log in kept:
+                assert log["Properties"]["RetentionInDays"] == stage.log_days
+                assert log["DeletionPolicy"] == ("RetainExceptOnCreate" if stage.keep else "Delete")
 
     def test_the_same_sources_give_the_same_templates(
         self, assembly: Assembly, aws: Built, tmp_path: Path

@@ -79,7 +79,7 @@ class Data(Stack):
         self.queues = self._make_queues()
         self.stream_failures = self._queue("StreamFailures", FAILED_CALLS)
         accept(self.stream_failures, "SQS3", "It is itself where failures end.")
-        self.access_logs = self._bucket("AccessLogs", takes_logs=True)
+        self.access_logs = self._bucket("Logs", takes_logs=True)
         self.blobs = self._bucket("Blobs")
         self._let_old_blobs_go()
         self.archive = self._bucket("Archive", cool_after_days=90)
@@ -380,7 +380,11 @@ class Data(Stack):
         )
 
     def bucket_name(self, name: str, region: str) -> str:
-        """Return what the bucket is called that has this name in a region of the stage."""
+        """Return what the bucket is called that has this name in a region of the stage.
+
+        63 letters are all it may have, and a region's name has up to 15:
+        https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
+        """
         return f"trinity-{self.stage.name}-{self.account}-{region}-{name}"
 
     def bucket_arn(self, name: str, region: str) -> str:

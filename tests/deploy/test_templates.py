@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 from aws_cdk import App, Stack, Validations
 from aws_cdk import aws_sqs as sqs
@@ -201,6 +202,47 @@ class TestBuckets:
             assert bucket.get("VersioningConfiguration") == kept, logical
             assert bucket["BucketEncryption"], logical
             assert bucket["LifecycleConfiguration"]["Rules"], logical
+
+    def test_their_names_fit_whatever_the_region(self, assembly: Assembly) -> None:
+        session = boto3.session.Session()
+        regions = {
+            region
+            for partition in session.get_available_partitions()
+            for region in session.get_available_regions("s3", partition_name=partition)
+        }
+        assert len(regions) > 30
+        for stack in (f"trinity-{name}" for name in (*STAGES, f"{TWO.name}-second")):
+            for bucket in assembly.resources(f"{stack}-data", "AWS::S3::Bucket").values():
+                name = plain(bucket["BucketName"]).replace("*", "123456789012")
+                here = "eu-west-1" if stack == SECOND else "us-east-1"
+                assert here in name
+                assert len(name) - len(here) + max(map(len, regions)) <= 63, name
+
+    def test_what_the_trail_wrote_goes_after_a_year(self, assembly: Assembly) -> None:
+        trail = assembly.only("trinity-prod-data", "AWS::CloudTrail::Trail")
+        bucket = assembly.resources("trinity-prod-data", "AWS::S3::Bucket")[
+            trail["S3BucketName"]["Ref"]
+        ]
+        (rule,) = bucket["LifecycleConfiguration"]["Rules"]
+        assert (rule["Status"], rule["ExpirationInDays"]) == ("Enabled", 365)
+        assert "Prefix" not in rule
+
+    @everywhere
+    def test_cloudfront_reads_for_a_distribution_of_this_account(
+        self, assembly: Assembly, stage: Stage
+    ) -> None:
+        policies = assembly.resources(f"trinity-{stage.name}-data", "AWS::S3::BucketPolicy")
+        reads = [
+            (plain(statement["Resource"]).rpartition("/")[2], statement["Condition"])
+            for policy in policies.values()
+            for statement in policy["PolicyDocument"]["Statement"]
+            if statement["Principal"] == {"Service": "cloudfront.amazonaws.com"}
+        ]
+        assert len(reads) == 2  # the page and pictures
+        for _, condition in reads:
+            (source,) = condition["ArnLike"].values()
+            assert condition == {"ArnLike": {"aws:SourceArn": source}}
+            assert plain(source) == "arn:*:cloudfront::*:distribution/*"
 
     @everywhere
     def test_old_decks_go_and_removed_pictures_are_not_kept(

@@ -8,7 +8,7 @@ from aws_cdk import (
     Duration,
     Environment,
     Fn,
-    RemovalPolicy,
+    SecretValue,
     Stack,
 )
 from aws_cdk import aws_cloudtrail as cloudtrail
@@ -95,11 +95,14 @@ class Data(Stack):
             copied = {"blobs": self.blobs, "archive": self.archive}
             self._copy(other, {**copied, "web": self.web} if primary else copied)
         self._receive_uploads()
-        # rotate_keys makes the first key, and who deploys has the token.
-        self.signing = self._secret("Signing", "Keys that sign access tokens, in JSON", empty=True)
+        # rotate_keys makes the first key, and who deploys has the token. CloudFormation writes the
+        # value of a secret again only if it is another one in the template: this one is for good.
+        self.signing = self._secret(
+            "Signing", "Keys that sign access tokens, in JSON", begins='{"keys": []}'
+        )
         self.tmdb: secretsmanager.ISecret | None = None
         if stage.tmdb:
-            self.tmdb = self._secret("Tmdb", "API read access token of TMDB", empty=True)
+            self.tmdb = self._secret("Tmdb", "API read access token of TMDB", begins="")
             accept(self.tmdb, "SMG4", "TMDB gives it, and only people can ask for another.")
         self.cursors = self._secret("Cursors", "Signs the cursors of lists")
         self.push = self._secret("Push", "What the keys for Web Push are made of")
@@ -171,14 +174,14 @@ class Data(Stack):
         return key
 
     def _secret(
-        self, construct_id: str, description: str, *, empty: bool = False
+        self, construct_id: str, description: str, *, begins: str | None = None
     ) -> secretsmanager.ISecret:
         """Return a secret, or its replica, which has the same name in the other region.
 
         Args:
             construct_id: ends its name.
             description: for people.
-            empty: it begins without a value, and not with one that nobody can guess.
+            begins: its first value; empty: without one; None: with one that nobody can guess.
         """
         name = f"trinity/{self.stage.name}/{construct_id.lower()}"
         if not self._primary:
@@ -189,12 +192,15 @@ class Data(Stack):
             construct_id,
             secret_name=name,
             description=description,
-            generate_secret_string=secretsmanager.SecretStringGenerator(password_length=64),
+            secret_string_value=SecretValue.unsafe_plain_text(begins) if begins else None,
+            generate_secret_string=None
+            if begins
+            else secretsmanager.SecretStringGenerator(password_length=64),
             encryption_key=None if second else self.key,
             removal_policy=self._removal,
             replica_regions=[secretsmanager.ReplicaRegion(region=second)] if second else None,
         )
-        if empty:
+        if begins == "":
             bare = secret.node.default_child
             assert isinstance(bare, secretsmanager.CfnSecret)
             bare.add_property_deletion_override("GenerateSecretString")

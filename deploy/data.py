@@ -289,13 +289,19 @@ class Data(Stack):
         https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-resource-based.html#eb-sqs-permissions
         """
         for queue in (f.queue for f in FUNCTIONS if f.queue is not None and f.queue.events):
+            # The rule is in the stack *work*, and called as the queue is.
+            rule = self.format_arn(
+                service="events",
+                resource="rule",
+                resource_name=f"trinity-{self.stage.name}/trinity-{self.stage.name}-{queue.name}",
+            )
             for name in (queue.name, queue.dead_letters):
                 self.queues[name].add_to_resource_policy(
                     iam.PolicyStatement(
                         principals=[iam.ServicePrincipal("events.amazonaws.com")],
                         actions=["sqs:SendMessage"],
                         resources=[self.queues[name].queue_arn],
-                        conditions={"StringEquals": {"aws:SourceAccount": self.account}},
+                        conditions={"ArnEquals": {"aws:SourceArn": rule}},
                     )
                 )
 
@@ -479,13 +485,19 @@ class Data(Stack):
         return CfnCondition(self, "Copies", expression=Fn.condition_equals(told, "yes"))
 
     def _let_cloudfront_read(self, bucket: s3.Bucket, below: str) -> None:
-        """Let distributions of this account read; which one, this stack cannot know yet."""
+        """Let distributions of this account read; which one, this stack cannot know yet.
+
+        https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/private-content-restricting-access-to-s3.html
+        """
+        distributions = self.format_arn(
+            service="cloudfront", region="", resource="distribution", resource_name="*"
+        )
         bucket.add_to_resource_policy(
             iam.PolicyStatement(
                 principals=[iam.ServicePrincipal("cloudfront.amazonaws.com")],
                 actions=["s3:GetObject"],
                 resources=[bucket.arn_for_objects(below)],
-                conditions={"StringEquals": {"aws:SourceAccount": self.account}},
+                conditions={"ArnLike": {"aws:SourceArn": distributions}},
             )
         )
 
@@ -505,7 +517,11 @@ class Data(Stack):
                 principals=[iam.ServicePrincipal("s3.amazonaws.com")],
                 actions=["sqs:SendMessage"],
                 resources=[queue.queue_arn],
-                conditions={"StringEquals": {"aws:SourceAccount": self.account}},
+                conditions={
+                    "ArnEquals": {"aws:SourceArn": self.bucket_arn("uploads", self.region)},
+                    # The ARN of a bucket does not say whose it is.
+                    "StringEquals": {"aws:SourceAccount": self.account},
+                },
             )
         )
         bucket = self.uploads.node.default_child

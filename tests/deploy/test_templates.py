@@ -862,6 +862,60 @@ class TestTmdb:
             assert "tmdb" not in file.read_text().lower(), file.name
 
 
+class TestQueues:
+    """Who may put something into a queue."""
+
+    @pytest.mark.parametrize("stage", STAGES)
+    def test_only_what_is_meant_to_fill_it(self, assembly: Assembly, stage: str) -> None:
+        data, work = f"trinity-{stage}-data", f"trinity-{stage}-work"
+        named = {
+            logical: queue["QueueName"]
+            for logical, queue in assembly.resources(data, "AWS::SQS::Queue").items()
+        }
+        rules = {
+            rule["Name"]: f"arn:*:events:us-east-1:*:rule/trinity-{stage}/{rule['Name']}"
+            for rule in assembly.resources(work, "AWS::Events::Rule").values()
+        }
+        let_in = set()
+        for policy in assembly.resources(data, "AWS::SQS::QueuePolicy").values():
+            (queue,) = (named[queue["Ref"]] for queue in policy["Queues"])
+            for statement in policy["PolicyDocument"]["Statement"]:
+                if statement["Effect"] == "Deny":
+                    continue
+                assert statement["Action"] == "sqs:SendMessage"
+                (who,) = statement["Principal"].values()
+                (source,) = statement["Condition"]["ArnEquals"].values()
+                let_in.add((who, queue, source["Ref"][:7] if "Ref" in source else plain(source)))
+        wanted = {("s3.amazonaws.com", f"trinity-{stage}-process-upload", _uploads(stage))}
+        for name, arn in rules.items():
+            wanted |= {("events.amazonaws.com", q, arn) for q in (name, f"{name}-dead")}
+        for queue in (f.queue for f in FUNCTIONS if f.queue is not None and f.queue.channel):
+            for name in (queue.name, queue.dead_letters):
+                wanted.add(("sns.amazonaws.com", f"trinity-{stage}-{name}", "Notices"))
+        assert let_in == wanted
+
+
+def _uploads(stage: str) -> str:
+    return f"arn:*:s3:::trinity-{stage}-*-us-east-1-uploads"
+
+
+class TestSecrets:
+    """What nobody else may know."""
+
+    @everywhere
+    def test_a_secret_that_is_copied_has_a_value(self, assembly: Assembly, stage: Stage) -> None:
+        secrets = assembly.resources(f"trinity-{stage.name}-data", "AWS::SecretsManager::Secret")
+        begins = {one["Name"]: one.get("SecretString") for one in secrets.values()}
+        name = f"trinity/{stage.name}"
+        assert begins == {
+            f"{name}/signing": '{"keys": []}',  # a key in a template would be no secret
+            f"{name}/cursors": None,
+            f"{name}/push": None,
+        }
+        for secret in secrets.values():
+            assert ("SecretString" in secret) != ("GenerateSecretString" in secret)
+
+
 class TestFeeds:
     """Which changes wake a function."""
 

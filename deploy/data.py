@@ -548,11 +548,14 @@ class Data(Stack):
             enable_file_validation=True,
         )
         # Who read signing keys is in the management events; who read uploads is asked for here.
+        # Of an account's management events one copy is free, and they are of all its stages: a
+        # stage that keeps nothing leaves them to one that does. Two that do pay for the second one.
+        # https://aws.amazon.com/cloudtrail/pricing/
         taken_in: list[s3.IBucket] = [self.uploads]
         if self.stage.second_region:
             name = self.bucket_name("uploads", self.stage.second_region)
             taken_in.append(s3.Bucket.from_bucket_name(self, "UploadsOfTheSecond", name))
         trail.add_s3_event_selector(
             [cloudtrail.S3EventSelector(bucket=bucket) for bucket in taken_in],
-            include_management_events=True,
+            include_management_events=self.stage.keep,
         )

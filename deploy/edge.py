@@ -4,6 +4,7 @@ The APIs are bare here: functions, routes and resolvers come in the stack after 
 functions are told under which name people reach them.
 """
 
+import json
 from pathlib import Path
 
 from aws_cdk import CfnOutput, Duration, Environment, Fn, RemovalPolicy, Stack
@@ -23,6 +24,9 @@ from constructs import Construct
 from deploy.data import Data
 from deploy.exceptions import accept
 from deploy.stages import Stage
+from trinity.common import pages
+from trinity.embedded.app import words
+from trinity.embedded.static import FOLDER
 
 SCHEMA = Path(__file__).parents[1] / "schema" / "schema.graphql"
 QUERY_DEPTH = 10
@@ -296,7 +300,7 @@ class Edge(Stack):
                 origin=page,
                 function_associations=[
                     cloudfront.FunctionAssociation(
-                        function=self._page_of_links(),
+                        function=self._paths_of_page(graphql_host),
                         event_type=cloudfront.FunctionEventType.VIEWER_REQUEST,
                     )
                 ],
@@ -427,18 +431,45 @@ class Edge(Stack):
             enable_accept_encoding_brotli=True,
         )
 
-    def _page_of_links(self) -> cloudfront.Function:
-        """A link to a room, `/r/CODE`, shows the one page there is."""
+    def _paths_of_page(self, graphql_host: str) -> cloudfront.Function:
+        """Answer for the page what the embedded host would, where the bucket knows no better.
+
+        Its source may have 10 KB, with the page that it answers with:
+        https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/cloudfront-limits.html#limits-functions
+        """
+        files = sorted("/" + f.relative_to(FOLDER).as_posix() for f in FOLDER.rglob("*.*"))
+        headers = {name: {"value": value} for name, value in pages.HEADERS.items()}
+        missing = {
+            "statusCode": 404,
+            "statusDescription": "Not Found",
+            "headers": headers,
+            "body": pages.page(*words(404)),
+        }
+        config = {
+            "statusCode": 200,
+            "statusDescription": "OK",
+            "headers": {
+                "content-type": {"value": "application/json"},
+                "cache-control": {"value": "no-cache"},
+            },
+            "body": json.dumps({"graphqlHost": graphql_host}),
+        }
         return cloudfront.Function(
             self,
-            "PageOfLinks",
-            function_name=f"trinity-{self._stage.name}-links",
+            "PathsOfPage",
+            function_name=f"trinity-{self._stage.name}-page",
             runtime=cloudfront.FunctionRuntime.JS_2_0,
             code=cloudfront.FunctionCode.from_inline(
+                f"const FILES = {json.dumps(['/', *files])};\n"
+                f"const CONFIG = {json.dumps(config)};\n"
+                f"const MISSING = {json.dumps(missing)};\n"
                 "function handler(event) {\n"
                 "  const request = event.request;\n"
-                "  if (request.uri.startsWith('/r/')) request.uri = '/index.html';\n"
-                "  return request;\n"
+                "  // Which name AppSync has, which is not ours, the page has to know (live.js).\n"
+                "  if (request.uri === '/config.json') return CONFIG;\n"
+                "  // A link to a room, /r/CODE, shows the one page there is.\n"
+                "  if (/^\\/r\\/[^/]*$/.test(request.uri)) request.uri = '/index.html';\n"
+                "  return FILES.includes(request.uri) ? request : MISSING;\n"
                 "}\n"
             ),
         )

@@ -485,6 +485,57 @@ class TestFront:
             for status in (400, 403, 404, 405, 414, 416, 500, 501, 502, 503, 504)
         ]
 
+    @everywhere
+    def test_the_page_is_answered_for_as_by_the_embedded_host(
+        self, assembly: Assembly, stage: Stage
+    ) -> None:
+        def answer(path: str) -> Any:
+            return asked_for(assembly, stage, path)
+
+        for path in ("/", "/index.html", "/app.js", "/live.js", "/icon.svg", "/style.css"):
+            assert answer(path) == {"uri": path}, path
+        assert answer("/r/ABCDEF") == {"uri": "/index.html"}
+        for path in ("/wp-login.php", "/app", "/r", "/r/ABCDEF/more", "/static/app.js", "/graphq"):
+            missing = answer(path)
+            assert missing["statusCode"] == 404, path
+            assert missing["body"].startswith("<!doctype html>")
+            assert "There is no such page" in missing["body"]
+            assert missing["headers"]["content-type"]["value"] == "text/html; charset=utf-8"
+
+    @everywhere
+    def test_the_page_is_told_the_name_that_appsync_knows_itself_by(
+        self, assembly: Assembly, stage: Stage
+    ) -> None:
+        config = asked_for(assembly, stage, "/config.json")
+        assert config["statusCode"] == 200
+        assert config["headers"]["content-type"]["value"] == "application/json"
+        assert json.loads(config["body"]) == {"graphqlHost": "host of GraphQLUrl"}
+
+
+def asked_for(assembly: Assembly, stage: Stage, path: str) -> Any:
+    """Run the function in front of the page: what it answers with, or the request it lets pass."""
+    functions = assembly.resources(f"trinity-{stage.name}-edge", "AWS::CloudFront::Function")
+    distribution = assembly.only(f"trinity-{stage.name}-edge", "AWS::CloudFront::Distribution")
+    [before] = distribution["DistributionConfig"]["DefaultCacheBehavior"]["FunctionAssociations"]
+    assert before["EventType"] == "viewer-request"
+    [logical, _] = before["FunctionARN"]["Fn::GetAtt"]
+    parts = functions[logical]["FunctionCode"]["Fn::Join"][1]
+    code = "".join(p if isinstance(p, str) else _host_of(p) for p in parts)
+    assert len(code.encode()) < 8 * 1024  # CloudFront takes 10 KB
+    event = {"request": {"uri": path}}
+    script = f"{code}console.log(JSON.stringify(handler({json.dumps(event)})));"
+    done = subprocess.run(
+        ["node", "-e", script], capture_output=True, text=True, timeout=60, check=True
+    )
+    return json.loads(done.stdout)
+
+
+def _host_of(value: Any) -> str:
+    [index, split] = value["Fn::Select"]
+    [separator, url] = split["Fn::Split"]
+    assert (index, separator) == (2, "/")
+    return f"host of {url['Fn::GetAtt'][1]}"
+
 
 _HARNESS = """
 const calls = [];

@@ -2,8 +2,10 @@
 
 import json
 from typing import Any
+from urllib.parse import urlsplit
 
-from playwright.sync_api import Page, expect
+import pytest
+from playwright.sync_api import Page, Route, expect
 
 from tests.web.conftest import DESKTOP, PHONE
 from tests.web.test_evening import LIST, Make, join, open_room, top_card, top_title, vote
@@ -62,6 +64,58 @@ def test_what_happens_comes_by_itself_and_the_log_is_left_alone(site: str, perso
     for page in (host.page, guest.page):
         expect(page.get_by_role("dialog").get_by_role("heading", name=wanted)).to_be_visible()
     assert len(questions) <= 2, questions
+
+
+@pytest.mark.parametrize("told", [None, "abc.appsync-api.eu-west-1.amazonaws.com"])
+def test_appsync_is_called_by_the_name_that_the_host_tells(
+    site: str, person: Make, told: str | None
+) -> None:
+    """Behind CloudFront it has another one than the page has."""
+    host = person(DESKTOP)
+    host.page.add_init_script(
+        """window.shown = [];
+        window.WebSocket = class extends WebSocket {
+          constructor(url, protocols) {
+            super(url, protocols);
+            const header = protocols[1].slice('header-'.length);
+            shown.push(JSON.parse(atob(header.replaceAll('-', '+').replaceAll('_', '/'))).host);
+          }
+          send(text) {
+            shown.push(JSON.parse(text).payload.extensions.authorization.host);
+            super.send(text);
+          }
+        };"""
+    )
+    if told:
+        host.page.route("**/config.json", lambda route: route.fulfill(json={"graphqlHost": told}))
+    open_room(host.page, site, host="Ana", entries=LIST, room="Dinner")
+    expect(line(host.page, "Ana")).to_contain_text("here now")
+    host.page.wait_for_function("shown.length >= 3")  # to connect, and for two subscriptions
+    assert set(host.page.evaluate("shown")) == {told or urlsplit(site).netloc}
+
+
+def test_a_page_that_is_not_told_asks_again(site: str, person: Make) -> None:
+    host, guest = person(DESKTOP), person(PHONE)
+    answers = [
+        lambda route: route.fulfill(status=200, body="<html>", content_type="text/html"),
+        lambda route: route.continue_(),
+    ]
+    asked_for: list[str] = []
+
+    def answer(route: Route) -> None:
+        asked_for.append(route.request.url)
+        answers[min(len(asked_for), len(answers)) - 1](route)
+
+    host.page.route("**/config.json", answer)
+    sockets: list[Any] = []
+    host.page.on("websocket", lambda socket: sockets.append(socket))
+    link = open_room(host.page, site, host="Ana", entries=LIST, room="Dinner")
+    join(guest.page, link, name="Ben")
+    while not sockets:
+        host.page.wait_for_timeout(20)
+    vote(guest.page, "No")
+    expect(line(host.page, "Ben")).to_contain_text("1/3")
+    assert len(asked_for) == 2
 
 
 def test_without_websockets_the_page_asks_and_misses_nothing(site: str, person: Make) -> None:

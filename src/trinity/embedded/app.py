@@ -210,6 +210,14 @@ class App:
         return response
 
 
+def words(status: int) -> tuple[str, str]:
+    """Return title and content of the page that people get instead of a problem document."""
+    title, sentence = _WORDS[status]
+    lead = f'<p class="lead">{sentence}</p>'
+    start = '<div class="row"><a class="button strong" href="/">To the start page</a></div>'
+    return title, lead + start
+
+
 def _for_people(scope: dict[str, Any], response: Response) -> Response:
     """Return a page in the place of a problem document, if that is what a browser asks for."""
     is_problem = response["headers"]["content-type"] == problems.CONTENT_TYPE
@@ -217,10 +225,7 @@ def _for_people(scope: dict[str, Any], response: Response) -> Response:
         return response
     if not pages.wanted(_headers(scope)):
         return response
-    title, sentence = _WORDS[response["statusCode"]]
-    lead = f'<p class="lead">{sentence}</p>'
-    start = '<div class="row"><a class="button strong" href="/">To the start page</a></div>'
-    return pages.instead_of(response, title, lead + start)
+    return pages.instead_of(response, *words(response["statusCode"]))
 
 
 def _headers(scope: dict[str, Any]) -> dict[str, str]:

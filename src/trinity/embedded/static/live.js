@@ -1,13 +1,19 @@
 // What happens in a room, the moment it happens: AppSync's WebSocket, as docs/clients.md shows it.
 // Nothing rests on it but how soon: the log tells everything, too, and is asked in any case.
 
-import { session } from './api.js';
+import { api, session } from './api.js';
 
 const EVENTS = 'subscription ($room: ID!) { onRoomEvent(roomId: $room) { cursor type actorId data } }';
 const PRESENCE = 'subscription ($room: ID!) { onPresence(roomId: $room) { online } }';
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 60_000;
 const SILENCE_MS = 130_000; // the server says something every minute
+
+// AppSync wants to be called by its own name in what authorizes, and behind CloudFront the page has another.
+let asked = null;
+const graphqlHost = () => (asked ??= api('GET', '/config.json', undefined, { bare: true })
+  .then((config) => config.graphqlHost ?? location.host)
+  .catch(() => { asked = null; }));
 
 export class Live {
   /** `tell`: event(event), online(userIds), up(isUp). */
@@ -29,10 +35,12 @@ export class Live {
     this.connect();
   }
 
-  connect() {
+  async connect() {
+    const host = await graphqlHost();
     clearTimeout(this.timer);
     if (this.socket || this.resting || this.stopped.signal.aborted || !session()) return;
-    const authorization = { host: location.host, Authorization: session().accessToken };
+    if (!host) { this.lost(); return; }
+    const authorization = { host, Authorization: session().accessToken };
     const header = btoa(JSON.stringify(authorization)).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '');
     const socket = new WebSocket(`${location.origin.replace('http', 'ws')}/graphql/realtime`, ['graphql-ws', `header-${header}`]);
     this.socket = socket;

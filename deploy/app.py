@@ -89,6 +89,7 @@ def _surroundings(
             "TRINITY_PUBLIC_URL": edge.public_url,
             "TRINITY_ISSUER_URL": edge.issuer,
             "TRINITY_PROXIES": "1",  # CloudFront
+            "TRINITY_PROXIES_WORD": edge.word,
             "TRINITY_METRICS_NAMESPACE": f"Trinity/{stage.name}",
         },
         "table": {"TRINITY_TABLE_NAME": data.table.table_name},
@@ -164,6 +165,7 @@ def synthesise(stages: list[Stage], built: Path, output: Path) -> None:
             first.data.add_stack_dependency(second.data)
             for stack in (second.system, second.rooms, second.people, second.work):
                 stack.add_stack_dependency(first.data)
+                stack.add_stack_dependency(first.edge)
     app.synth()
 
 

@@ -7,7 +7,7 @@ functions are told under which name people reach them.
 import json
 from pathlib import Path
 
-from aws_cdk import CfnOutput, Duration, Environment, Fn, RemovalPolicy, Stack
+from aws_cdk import CfnOutput, Duration, Environment, Fn, RemovalPolicy, SecretValue, Stack
 from aws_cdk import aws_apigatewayv2 as apigateway
 from aws_cdk import aws_appsync as appsync
 from aws_cdk import aws_certificatemanager as acm
@@ -18,6 +18,7 @@ from aws_cdk import aws_logs as logs
 from aws_cdk import aws_route53 as route53
 from aws_cdk import aws_route53_targets as targets
 from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk import aws_wafv2 as waf
 from constructs import Construct
 
@@ -46,6 +47,8 @@ class Edge(Stack):
         issuer: of the access tokens: the HTTP API itself, since an authorizer reads the issuer's
             document while it is being created, long before CloudFront answers.
         public_url: where people reach all this.
+        word: what CloudFront says to the APIs, so that functions know who comes past it. It gives
+            nobody any rights, but to choose the address that limits count for.
     """
 
     def __init__(
@@ -86,6 +89,8 @@ class Edge(Stack):
             self._name_of_both_regions(zone, primary=primary)
             self._graphql_by_that_name()
         self.public_url = f"https://{stage.domain}"
+        # CloudFormation puts the value where it is used; templates hold but its name.
+        self.word = SecretValue.secrets_manager(self._name_of_word).unsafe_unwrap()
         if primary:
             distribution = self._distribution(zone)
             if not stage.domain:
@@ -257,16 +262,40 @@ class Edge(Stack):
 
     # ------------------------------------------------------------------------------- CloudFront
 
+    @property
+    def _name_of_word(self) -> str:
+        return f"trinity/{self._stage.name}/word"
+
+    def _draw_word(self) -> secretsmanager.Secret:
+        second = self._stage.second_region
+        word = secretsmanager.Secret(
+            self,
+            "Word",
+            secret_name=self._name_of_word,
+            description="Tells functions that a request came by CloudFront",
+            generate_secret_string=secretsmanager.SecretStringGenerator(
+                password_length=40, exclude_punctuation=True
+            ),
+            removal_policy=RemovalPolicy.DESTROY,
+            replica_regions=[secretsmanager.ReplicaRegion(region=second)] if second else None,
+        )
+        accept(word, "SMG4", "CloudFront and all functions would have to change at one instant.")
+        return word
+
     def _distribution(self, zone: route53.IHostedZone | None) -> cloudfront.Distribution:
+        said = {"X-Trinity-Proxies": self._draw_word().secret_value.unsafe_unwrap()}
         api = origins.HttpOrigin(
             self._origin_host,
+            custom_headers=said,
             origin_ssl_protocols=[cloudfront.OriginSslPolicy.TLS_V1_2],
             read_timeout=Duration.seconds(30),
         )
         graphql_host = Fn.select(2, Fn.split("/", self.graphql.graphql_url))
         realtime_host = Fn.join(".appsync-realtime-api.", Fn.split(".appsync-api.", graphql_host))
         graphql: cloudfront.IOrigin = origins.HttpOrigin(
-            graphql_host, origin_ssl_protocols=[cloudfront.OriginSslPolicy.TLS_V1_2]
+            graphql_host,
+            custom_headers=said,
+            origin_ssl_protocols=[cloudfront.OriginSslPolicy.TLS_V1_2],
         )
         if self._stage.second_region:
             graphql = api

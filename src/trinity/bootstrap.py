@@ -531,7 +531,9 @@ if TYPE_CHECKING:
 
         def caller(self, event: Event, /) -> requests.Caller: ...
 
-        def origin(self, event: Event, public_url: str, proxies: int, /) -> requests.Origin: ...
+        def origin(
+            self, event: Event, public_url: str, proxies: int, word: str, /
+        ) -> requests.Origin: ...
 
         def cause(self, event: Event, /) -> Cause | None: ...
 
@@ -605,7 +607,7 @@ class Operation(_Function):
     def connect(self) -> None:
         """See `_Function.connect`."""
         settings = services().settings
-        self._public_url, self._proxies = settings.public_url, settings.proxies
+        self._front = settings.public_url, settings.proxies, settings.proxies_word
         super().connect()
 
     def __call__(self, event: Event, context: object) -> Any:
@@ -677,7 +679,7 @@ class Operation(_Function):
         if self._takes_caller:
             arguments["caller"] = front.caller(event)
         if self._takes_origin:
-            arguments["origin"] = front.origin(event, self._public_url, self._proxies)
+            arguments["origin"] = front.origin(event, *self._front)
         if self.request_type is not None:
             arguments["request"] = front.read(event, self.request_type)
         return arguments

@@ -99,6 +99,14 @@ def test_a_function_that_was_stripped_of_one_grant_fails(
     assert asked[ask]().status < 300
 
 
+def test_functions_are_given_the_word_that_cloudfront_says(cloud: Deployment) -> None:
+    drawn = client(cloud.endpoint, "secretsmanager").get_secret_value(SecretId="trinity/dev/word")
+    assert len(drawn["SecretString"]) == 40
+    guest = client(cloud.endpoint, "lambda").get_function(FunctionName="trinity-dev-guest")
+    given = guest["Configuration"]["Environment"]["Variables"]["TRINITY_PROXIES_WORD"]
+    assert given == drawn["SecretString"]
+
+
 def _in_a_new_environment(cloud: Deployment, people: Client) -> Any:
     """Ask for a guest where no environment has the keys already: secrets are read but once."""
     functions = client(cloud.endpoint, "lambda")

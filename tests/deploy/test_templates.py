@@ -94,6 +94,8 @@ class TestStacks:
     def test_what_lasts_is_in_the_stacks_of_data_alone(self, assembly: Assembly) -> None:
         for name in assembly.names():
             kinds = {r["Type"] for r in assembly.template(name)["Resources"].values()}
+            if name.endswith("-edge"):
+                kinds -= {"AWS::SecretsManager::Secret"}  # it is drawn anew with its stack
             assert name.endswith("-data") or not kinds & STATEFUL, name
 
     @everywhere
@@ -314,6 +316,7 @@ def test_artefacts_are_built_for_the_settings_that_functions_are_given(
     plain |= {
         "TRINITY_MAIL_FROM",
         "TRINITY_PROXIES",
+        "TRINITY_PROXIES_WORD",
         "TRINITY_REDIS_URL",
     }  # the cache: see `artefacts._function`
     given = {
@@ -484,6 +487,32 @@ class TestFront:
             {"ErrorCode": status, "ErrorCachingMinTTL": 0}
             for status in (400, 403, 404, 405, 414, 416, 500, 501, 502, 503, 504)
         ]
+
+    @everywhere
+    def test_functions_know_what_cloudfront_says_and_templates_do_not(
+        self, assembly: Assembly, stage: Stage
+    ) -> None:
+        edge = f"trinity-{stage.name}-edge"
+        config = assembly.only(edge, "AWS::CloudFront::Distribution")["DistributionConfig"]
+        origins = {o["Id"]: o.get("OriginCustomHeaders") for o in config["Origins"]}
+        paths = {
+            b["PathPattern"]: origins.get(b["TargetOriginId"]) for b in config["CacheBehaviors"]
+        }
+        said = paths.pop("/api/*")
+        told = {path for path, headers in paths.items() if headers == said}
+        assert told == {"/api/catalogue/*", "/.well-known/*", "/graphql"}
+        ((logical, secret),) = assembly.resources(edge, "AWS::SecretsManager::Secret").items()
+        parts = ["{{resolve:secretsmanager:", {"Ref": logical}, ":SecretString:::}}"]
+        value = {"Fn::Join": ["", parts]}
+        assert said == [{"HeaderName": "X-Trinity-Proxies", "HeaderValue": value}]
+        word = f"{{{{resolve:secretsmanager:{secret['Name']}:SecretString:::}}}}"
+        stacks = json.loads((assembly.folder / "manifest.json").read_text())["artifacts"]
+        for region in ("", "-second") if stage.second_region else ("",):
+            for part in ("system", "rooms", "people"):
+                stack = f"trinity-{stage.name}{region}-{part}"
+                assert edge in stacks[stack]["dependencies"]
+                for function in assembly.resources(stack, "AWS::Lambda::Function").values():
+                    assert function["Environment"]["Variables"]["TRINITY_PROXIES_WORD"] == word
 
     @everywhere
     def test_the_page_is_answered_for_as_by_the_embedded_host(
@@ -699,7 +728,9 @@ class TestTwoRegions:
         assert f"{SECOND}-data" in stacks[f"{FIRST}-data"]["dependencies"]
         # They read secrets, which the first one puts here.
         for part in ("system", "rooms", "people", "work"):
-            assert f"{FIRST}-data" in stacks[f"{SECOND}-{part}"]["dependencies"]
+            assert {f"{FIRST}-data", f"{FIRST}-edge"} <= {
+                *stacks[f"{SECOND}-{part}"]["dependencies"]
+            }
 
     @pytest.mark.parametrize("stack", [FIRST, SECOND])
     def test_who_copies_may_do_nothing_else(self, assembly: Assembly, stack: str) -> None:

@@ -197,7 +197,7 @@ def test_who_is_no_user_is_nobody(identity: Any, world: World) -> None:
 
 
 def test_limits_go_by_the_address_that_appsync_saw() -> None:
-    origin = resolvers.origin(genuine("Query.me", "ana"), "", 0)
+    origin = resolvers.origin(genuine("Query.me", "ana"), "", 0, "")
     assert origin.address == "198.51.100.7"
     assert origin.base_url.startswith("https://abcdefghijklmnopqrstuvwxyz.appsync-api.")
 

@@ -22,6 +22,7 @@ GIVEN: dict[str, tuple[str, Any]] = {
     "issuer_url": ("https://id.example.org", "https://id.example.org"),
     "trusted_proxies": ("10.0.0.1,10.0.0.2", "10.0.0.1,10.0.0.2"),
     "proxies": ("1", 1),
+    "proxies_word": ("a-word", "a-word"),
     "rate_limits": ("off", "off"),
     "log_level": ("debug", "debug"),
     "metrics_namespace": ("Trinity-dev", "Trinity-dev"),

@@ -114,18 +114,19 @@ def caller(event: Event) -> Caller:
     return Caller(UserId(claims["sub"]), claims["sid"])
 
 
-def origin(event: Event, public_url: str, proxies: int) -> Origin:
+def origin(event: Event, public_url: str, proxies: int, word: str) -> Origin:
     """Return where a request comes from.
 
     Args:
         event: what API Gateway tells.
         public_url: see `Settings`.
         proxies: see `Settings`.
+        word: see `Settings.proxies_word`.
     """
     context, headers = event["requestContext"], event["headers"]
     scheme, _, token = headers.get("authorization", "").partition(" ")
     address = context["http"]["sourceIp"]
-    if proxies:
+    if proxies and came_by_them(headers, word):
         address = forwarded_for(headers, own=1 + proxies) or address
     return Origin(
         address=address,
@@ -140,6 +141,16 @@ def origin(event: Event, public_url: str, proxies: int) -> Origin:
 def cause(event: Event) -> Cause | None:
     """Return the request as what it may lead to should name it."""
     return causes.of_request(event["requestContext"]["requestId"], event["headers"])
+
+
+def came_by_them(headers: Mapping[str, str], word: str) -> bool:
+    """Tell whether a request came by our proxies: past them a client may say anything of itself.
+
+    Args:
+        headers: of the request.
+        word: that the proxies alone know.
+    """
+    return headers.get("x-trinity-proxies", "") == word
 
 
 def forwarded_for(headers: Mapping[str, str], *, own: int) -> str | None:

@@ -8,7 +8,15 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from trinity.common.requests import Caller, Event, Origin, Reply, forwarded_for, invalid
+from trinity.common.requests import (
+    Caller,
+    Event,
+    Origin,
+    Reply,
+    came_by_them,
+    forwarded_for,
+    invalid,
+)
 from trinity.domain import errors
 from trinity.domain.ids import UserId
 from trinity.store import causes
@@ -46,20 +54,22 @@ def caller(event: Event) -> Caller:
     return Caller(UserId(claims["sub"]), claims["sid"])
 
 
-def origin(event: Event, public_url: str, proxies: int) -> Origin:
+def origin(event: Event, public_url: str, proxies: int, word: str) -> Origin:
     """Return where a request comes from.
 
     Args:
         event: what AppSync tells.
         public_url: see `Settings`.
         proxies: see `Settings`.
+        word: see `Settings.proxies_word`.
     """
     request = event["request"]
     headers = request["headers"]
     scheme = headers.get("x-forwarded-proto", "https")
+    ours = proxies if came_by_them(headers, word) else 0
     return Origin(
         # AppSync has a front, too, that notes the address of the one before it.
-        address=forwarded_for(headers, own=2 + proxies) or "unknown",
+        address=forwarded_for(headers, own=2 + ours) or "unknown",
         base_url=public_url.rstrip("/") or f"{scheme}://{headers.get('host', 'localhost')}",
         bearer=None,
         idempotency_key=headers.get("idempotency-key"),

@@ -26,6 +26,7 @@ _FORMS = {
     "mail_from": r"([^\r\n]*[^\s@]@[^\s@]+)?",
     "redis_url": r"(rediss?://\S+)?",
     "appsync_url": r"(https?://[^\s?#]+)?",
+    "proxies_word": r"[!-~]*",
 }
 
 
@@ -48,6 +49,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             `X-Forwarded-Proto` are believed. Empty: nobody's.
         proxies: On AWS: how many proxies, CloudFront for one, stand before API Gateway and AppSync.
             A client's address is so much further left in `X-Forwarded-For`.
+        proxies_word: On AWS: what the header `X-Trinity-Proxies` says of a request that came by
+            these proxies and not past them. Empty: nothing.
         rate_limits: `off` lifts the limits on sign-in, guests and joining, for load tests.
         graphql_introspection: `off` keeps GraphQL clients from asking for the schema.
         log_level: `info` writes one line per request; `warning` only what needs a look. On AWS the
@@ -97,6 +100,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     issuer_url: str = ""
     trusted_proxies: str = ""
     proxies: Annotated[int, Meta(ge=0, le=5)] = 0
+    proxies_word: str = ""
     rate_limits: Literal["on", "off"] = "on"
     graphql_introspection: Literal["on", "off"] = "on"
     log_level: Literal["debug", "info", "warning", "error"] = "info"

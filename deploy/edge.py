@@ -74,7 +74,7 @@ class Edge(Stack):
             description="Trinity",
             create_default_stage=False,
         )
-        self._http_stage()
+        http_stage = self._http_stage()
         self.issuer = f"https://{self.http.api_id}.execute-api.{self.region}.{self.url_suffix}"
         self.graphql = self._graphql()
         zone = (
@@ -86,7 +86,7 @@ class Edge(Stack):
         )
         self._origin_host = f"{self.http.api_id}.execute-api.{self.region}.{self.url_suffix}"
         if zone is not None and stage.second_region:
-            self._name_of_both_regions(zone, primary=primary)
+            self._name_of_both_regions(zone, http_stage, primary=primary)
             self._graphql_by_that_name()
         self.public_url = f"https://{stage.domain}"
         # CloudFormation puts the value where it is used; templates hold but its name.
@@ -102,7 +102,7 @@ class Edge(Stack):
 
     # ------------------------------------------------------------------------------ the two APIs
 
-    def _http_stage(self) -> None:
+    def _http_stage(self) -> apigateway.CfnStage:
         log = logs.LogGroup(
             self,
             "AccessLog",
@@ -113,7 +113,7 @@ class Edge(Stack):
         # No address, no token and no query: what is here may be kept without a second thought.
         wanted = ("requestId", "routeKey", "status", "responseLatency", "integrationErrorMessage")
         entries = ",".join(f'"{name}":"$context.{name}"' for name in wanted)
-        apigateway.CfnStage(
+        return apigateway.CfnStage(
             self,
             "HttpStage",
             api_id=self.http.api_id,
@@ -183,7 +183,9 @@ class Edge(Stack):
         )
         return api
 
-    def _name_of_both_regions(self, zone: route53.IHostedZone, *, primary: bool) -> None:
+    def _name_of_both_regions(
+        self, zone: route53.IHostedZone, http_stage: apigateway.CfnStage, *, primary: bool
+    ) -> None:
         """Let both regions answer to one name, the second one while the first is ill."""
         name = f"api.{self._stage.domain}"
         domain = apigateway.DomainName(
@@ -197,13 +199,14 @@ class Edge(Stack):
                 validation=acm.CertificateValidation.from_dns(zone),
             ),
         )
-        apigateway.CfnApiMapping(
+        mapping = apigateway.CfnApiMapping(
             self,
             "ApiMapping",
             api_id=self.http.api_id,
             domain_name=domain.name,
             stage="$default",
         )
+        mapping.add_resource_dependency(http_stage)  # it names the stage, and says no more of it
         check = route53.CfnHealthCheck(
             self,
             "ApiHealth",
@@ -383,15 +386,12 @@ class Edge(Stack):
                 distribution,
                 "CFR4",
                 "Without a domain of our own CloudFront's certificate is used, and with it no"
-                " minimum can be set. Stages for people have a domain.",
+                " minimum can be set. Who wants one gives the stage a domain.",
             )
         else:
-            route53.ARecord(
-                self,
-                "Name",
-                zone=zone,
-                target=route53.RecordTarget.from_alias(targets.CloudFrontTarget(distribution)),
-            )
+            target = route53.RecordTarget.from_alias(targets.CloudFrontTarget(distribution))
+            route53.ARecord(self, "Name", zone=zone, target=target)
+            route53.AaaaRecord(self, "NameForIpv6", zone=zone, target=target)
         return distribution
 
     def _files(self, construct_id: str, name: str) -> cloudfront.IOrigin:

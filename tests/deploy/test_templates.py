@@ -800,6 +800,29 @@ class TestTwoRegions:
             assert check["HealthCheckConfig"]["ResourcePath"] == "/api/health"
 
     @pytest.mark.parametrize("stack", [FIRST, SECOND])
+    def test_the_name_of_both_regions_comes_after_what_it_leads_to(
+        self, assembly: Assembly, stack: str
+    ) -> None:
+        resources = assembly.template(f"{stack}-edge")["Resources"]
+        (mapping,) = (r for r in resources.values() if r["Type"] == "AWS::ApiGatewayV2::ApiMapping")
+        (http,) = assembly.resources(f"{stack}-edge", "AWS::ApiGatewayV2::Stage")
+        assert http in mapping["DependsOn"]
+
+    def test_the_domain_leads_to_cloudfront_by_both_kinds_of_addresses(
+        self, assembly: Assembly
+    ) -> None:
+        edge = f"{FIRST}-edge"
+        (distribution,) = assembly.resources(edge, "AWS::CloudFront::Distribution")
+        config = assembly.only(edge, "AWS::CloudFront::Distribution")["DistributionConfig"]
+        assert config["IPV6Enabled"] is True
+        kinds = {
+            record["Type"]
+            for record in assembly.resources(edge, "AWS::Route53::RecordSet").values()
+            if record["AliasTarget"]["DNSName"] == {"Fn::GetAtt": [distribution, "DomainName"]}
+        }
+        assert kinds == {"A", "AAAA"}
+
+    @pytest.mark.parametrize("stack", [FIRST, SECOND])
     def test_graphql_goes_with_the_http_api(self, assembly: Assembly, stack: str) -> None:
         edge = f"{stack}-edge"
         route = assembly.only(edge, "AWS::ApiGatewayV2::Route")

@@ -425,10 +425,13 @@ def test_before_the_first_renewal_nothing_can_be_signed_and_no_set_is_shown(
     assert keys.current().kid in kids(keys)
 
 
+@pytest.mark.parametrize("text", [None, '{"keys":[]}'])
 def test_the_first_key_is_seen_at_once_by_whoever_looked_for_it_too_early(
-    clock: FakeClock,
+    text: str | None, clock: FakeClock
 ) -> None:
     vault = Vault()
+    if text is not None:
+        vault.versions, vault.newest = {"first": text}, "first"
     early = AwsKeys(Secret(vault, "keys", monotonic=clock.monotonic), clock)  # type: ignore[arg-type]
     with pytest.raises(Unavailable, match="no signing key yet"):
         early.public()

@@ -92,13 +92,14 @@ class AwsKeys:
         self._secret.replace(old, msgspec.json.encode(_Keys([*keys[-1:], made])).decode())
 
     def _keys(self) -> list[_Key]:
-        # Until the first key is made, nobody has to wait until the secret is read again by itself.
-        text = self._secret.current().text or self._secret.read().text
-        if text != self._text:
-            self._text, self._parsed, self._loaded = text, _parse(text), {}
-        if not self._parsed:
-            raise Unavailable("there is no signing key yet: rotate_keys makes the first one")
-        return self._parsed
+        # Where there was no key yet, nobody waits until it is time to read the first one.
+        for read in (self._secret.current, self._secret.read):
+            text = read().text
+            if text != self._text:
+                self._text, self._parsed, self._loaded = text, _parse(text), {}
+            if self._parsed:
+                return self._parsed
+        raise Unavailable("there is no signing key yet: rotate_keys makes the first one")
 
     def _load(self, key: _Key) -> "RsaKey":
         loaded = self._loaded.get(key.kid)

@@ -22,6 +22,13 @@ from deploy.watch import Watch
 from deploy.work import Work
 
 OUTPUT = Path(__file__).parents[1] / "cdk.out"
+_CONTEXT = {
+    # Traces name folders of one process, and the same sources are to give the same files.
+    "aws:cdk:disable-stack-trace": True,
+    "aws:cdk:disable-creation-stack-traces": True,
+    # What another stack uses cannot be removed; unless it is said, CDK warns that it is so.
+    "@aws-cdk/core:defaultCrossStackReferences": "strong",
+}
 
 
 class Region:
@@ -151,7 +158,7 @@ def synthesise(stages: list[Stage], built: Path, output: Path) -> None:
     Raises:
         RuntimeError: a rule of cdk-nag is broken and nobody said why that is fine.
     """
-    app = App(outdir=str(output), analytics_reporting=False, tree_metadata=False)
+    app = App(outdir=str(output), analytics_reporting=False, tree_metadata=False, context=_CONTEXT)
     Validations.of(app).add_plugins(AwsSolutionsChecks(app))
     for stage in stages:
         second = (

@@ -203,16 +203,16 @@ class Watch(Stack):
             )
 
     def _feeds(self, functions: dict[str, LambdaFunction]) -> None:
-        for name in ("publish", "emit"):
-            if name in functions:
-                age = functions[name].function.metric(
+        for function in FUNCTIONS:
+            if function.streams:
+                age = functions[function.name].function.metric(
                     "IteratorAge", statistic="Maximum", period=Duration.minutes(5)
                 )
                 self._alarm(
-                    f"Behind-{name}",
+                    f"Behind-{function.name}",
                     age,
                     60_000,
-                    f"{name} is a minute behind the changes",
+                    f"{function.name} is a minute behind the changes",
                     periods=2,
                 )
 

@@ -59,7 +59,11 @@ class Work(Stack):
         """Feed a function with changes, by one mapping for all of its streams.
 
         No more than two readers should share a shard, so a function is one reader. Lambda asks for
-        changes four times a second, which gathers votes as the window of the embedded host does:
+        changes four times a second, which gathers votes as the window of the embedded host does.
+        For a global table AWS recommends one reader: of two, some reads may be turned away. These
+        are tried again, and changes come late, which the alarms Behind-publish and Behind-emit tell
+        of. It is two all the same: behind one function for both, live events would wait for domain
+        events and fail with them.
         https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html
         """
         patterns: list[dict[str, Any]] = []

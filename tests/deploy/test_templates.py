@@ -1212,3 +1212,12 @@ class TestCoverage:
         }
         assert coverage.EXERCISED.keys() | STUBS.keys() <= kinds
         assert not coverage.EXERCISED.keys() & STUBS.keys()
+    @watched
+    def test_whoever_reads_the_stream_is_watched_for_being_late(
+        self, assembly: Assembly, stack: str
+    ) -> None:
+        alarms = assembly.resources(f"{stack}-watch", "AWS::CloudWatch::Alarm").values()
+        told = {a["AlarmName"] for a in alarms if a.get("MetricName") == "IteratorAge"}
+        name = stack.removesuffix("-second")
+        assert told == {f"{name}-Behind-{f.name}" for f in FUNCTIONS if f.streams}
+

@@ -5,6 +5,7 @@ only created there, is only looked at in the template, or neither.
 """
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -45,6 +46,9 @@ EXERCISED = {
 }
 """Types that a test puts to use on the local AWS, and which."""
 
+_LOOKED_UP = re.compile(r'\b(?:resources|only|of_api|found)\([^()]*?"(AWS::\w+::\w+)"')
+"""Finds types whose properties a test asks for; one that is merely named is not looked at."""
+
 
 def page(assembly: Path) -> str:
     """Return the page for the templates of a folder."""
@@ -53,7 +57,7 @@ def page(assembly: Path) -> str:
         deployed = "multi-region" not in file.name
         for resource in json.loads(file.read_text())["Resources"].values():
             types[resource["Type"]] = types.get(resource["Type"], False) or deployed
-    asserted = ASSERTIONS.read_text()
+    asserted = set(_LOOKED_UP.findall(ASSERTIONS.read_text()))
     lines = [
         "# What was tried of the AWS side",
         "",
@@ -80,10 +84,10 @@ def page(assembly: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _how(kind: str, asserted: str, *, deployed: bool) -> tuple[str, str]:
+def _how(kind: str, asserted: set[str], *, deployed: bool) -> tuple[str, str]:
     if kind in EXERCISED:
         return "exercised", EXERCISED[kind]
-    looked_at = f'"{kind}"' in asserted
+    looked_at = kind in asserted
     if kind in STUBS:
         return ("asserted" if looked_at else "neither"), STUBS[kind]
     if not deployed:

@@ -344,12 +344,15 @@ class TestPermissions:
 
     def test_no_action_has_a_wildcard(self, assembly: Assembly) -> None:
         for name in assembly.names():
-            for kind in ("AWS::IAM::Role", "AWS::IAM::Policy"):
-                for logical, properties in assembly.resources(name, kind).items():
-                    for statement in _statements(properties):
-                        actions = statement["Action"]
-                        for action in [actions] if isinstance(actions, str) else actions:
-                            assert "*" not in action, (name, logical, action)
+            policies = {
+                **assembly.resources(name, "AWS::IAM::Role"),
+                **assembly.resources(name, "AWS::IAM::Policy"),
+            }
+            for logical, properties in policies.items():
+                for statement in _statements(properties):
+                    actions = statement["Action"]
+                    for action in [actions] if isinstance(actions, str) else actions:
+                        assert "*" not in action, (name, logical, action)
 
     def test_resources_are_named_but_where_aws_has_none_finer(self, assembly: Assembly) -> None:
         coarse = {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
@@ -657,9 +660,26 @@ class TestStages:
         assert dying <= {alarm["MetricName"] for alarm in alarms}
 
     def test_environments_are_kept_warm_as_the_stage_wants(self, assembly: Assembly) -> None:
-        targets = "AWS::ApplicationAutoScaling::ScalableTarget"
-        assert len(of_api(assembly, targets)) == len(CRITICAL)
-        assert of_api(assembly, targets, "dev") == {}
+        targets = of_api(assembly, "AWS::ApplicationAutoScaling::ScalableTarget")
+        assert len(targets) == len(CRITICAL)
+        for target in targets.values():
+            assert target["ScalableDimension"] == "lambda:function:ProvisionedConcurrency"
+            prod = STAGES["prod"]
+            assert (target["MinCapacity"], target["MaxCapacity"]) == (
+                prod.warm_count,
+                prod.warm_most,
+            )
+        assert of_api(assembly, "AWS::ApplicationAutoScaling::ScalableTarget", "dev") == {}
+        policies = of_api(assembly, "AWS::ApplicationAutoScaling::ScalingPolicy")
+        assert {policy["ScalingTargetId"]["Ref"] for policy in policies.values()} == {
+            name.partition("/")[2] for name in targets
+        }
+        for policy in policies.values():
+            assert policy["PolicyType"] == "TargetTrackingScaling"
+            tracked = policy["TargetTrackingScalingPolicyConfiguration"]
+            kind = tracked["PredefinedMetricSpecification"]["PredefinedMetricType"]
+            assert kind == "LambdaProvisionedConcurrencyUtilization"
+            assert 0.5 <= tracked["TargetValue"] <= 0.9  # AWS takes it between 0.1 and 0.9
         for function in FUNCTIONS:
             if function.route or function.fields:
                 snap = found(assembly, function, "AWS::Lambda::Function", "prod-multi-region").get(
@@ -687,7 +707,8 @@ class TestStages:
 
 TWO = STAGES["prod-multi-region"]
 FIRST, SECOND = f"trinity-{TWO.name}", f"trinity-{TWO.name}-second"
-MAPPING, SCHEDULE = "AWS::Lambda::EventSourceMapping", "AWS::Scheduler::Schedule"
+watched = pytest.mark.parametrize("stack", [*(f"trinity-{name}" for name in STAGES), SECOND])
+MAPPING = "AWS::Lambda::EventSourceMapping"
 
 
 def plain(value: Any) -> str:
@@ -701,7 +722,7 @@ def listens(assembly: Assembly, stack: str) -> tuple[int, int]:
     """Return how many mappings of the stream and running clocks a stack has."""
     mappings = assembly.resources(f"{stack}-work", MAPPING).values()
     streams = [m for m in mappings if "StartingPosition" in m]
-    clocks = assembly.resources(f"{stack}-work", SCHEDULE).values()
+    clocks = assembly.resources(f"{stack}-work", "AWS::Scheduler::Schedule").values()
     return len(streams), sum(clock["State"] == "ENABLED" for clock in clocks)
 
 
@@ -833,6 +854,40 @@ class TestTwoRegions:
             if record["AliasTarget"]["DNSName"] == {"Fn::GetAtt": [distribution, "DomainName"]}
         }
         assert kinds == {"A", "AAAA"}
+
+    @pytest.mark.parametrize("stack", [FIRST, SECOND])
+    def test_the_common_name_leads_to_the_api_over_tls(
+        self, assembly: Assembly, stack: str
+    ) -> None:
+        edge = f"{stack}-edge"
+        ((name, domain),) = assembly.resources(edge, "AWS::ApiGatewayV2::DomainName").items()
+        assert domain["DomainName"] == f"api.{TWO.domain}"
+        (configuration,) = domain["DomainNameConfigurations"]
+        assert configuration["EndpointType"] == "REGIONAL"
+        # The only policy that HTTP APIs have, and so what they take where nothing is said:
+        # https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-custom-domain-tls-version.html
+        assert configuration.get("SecurityPolicy", "TLS_1_2") == "TLS_1_2"
+        certificates = assembly.resources(edge, "AWS::CertificateManager::Certificate")
+        its_own = certificates[configuration["CertificateArn"]["Ref"]]
+        assert its_own["DomainName"] == domain["DomainName"]
+        mapping = assembly.only(edge, "AWS::ApiGatewayV2::ApiMapping")
+        (api,) = assembly.resources(edge, "AWS::ApiGatewayV2::Api")
+        assert (mapping["DomainName"], mapping["ApiId"]) == ({"Ref": name}, {"Ref": api})
+
+    def test_certificates_are_proved_by_dns_in_our_zone(self, assembly: Assembly) -> None:
+        proved = []
+        for stack in (FIRST, SECOND):
+            certificates = assembly.resources(
+                f"{stack}-edge", "AWS::CertificateManager::Certificate"
+            )
+            for certificate in certificates.values():
+                assert certificate["ValidationMethod"] == "DNS"
+                assert certificate["DomainValidationOptions"] == [
+                    {"DomainName": certificate["DomainName"], "HostedZoneId": TWO.hosted_zone_id}
+                ]
+                proved.append(certificate["DomainName"])
+        name = f"api.{TWO.domain}"
+        assert sorted(proved) == sorted([TWO.domain, name, name])
 
     @pytest.mark.parametrize("stack", [FIRST, SECOND])
     def test_graphql_goes_with_the_http_api(self, assembly: Assembly, stack: str) -> None:
@@ -979,6 +1034,82 @@ class TestTmdb:
             assert "tmdb" not in file.read_text().lower(), file.name
 
 
+class TestTrail:
+    """What is written down of what is done in the account."""
+
+    @everywhere
+    def test_it_says_who_took_uploads_and_what_was_done_to_what_lasts(
+        self, assembly: Assembly, stage: Stage
+    ) -> None:
+        trail = assembly.only(f"trinity-{stage.name}-data", "AWS::CloudTrail::Trail")
+        assert trail["IsLogging"] is True
+        assert trail["IsMultiRegionTrail"] is True
+        assert trail["IncludeGlobalServiceEvents"] is True
+        assert trail["EnableLogFileValidation"] is True  # nobody changes what was written
+        (selector,) = trail["EventSelectors"]
+        # Those are of the whole account, and a second copy of them has a price.
+        assert selector["IncludeManagementEvents"] is stage.keep
+        (objects,) = selector["DataResources"]
+        assert objects["Type"] == "AWS::S3::Object"
+        assert len(objects["Values"]) == (2 if stage.second_region else 1)
+        for bucket in objects["Values"]:
+            assert plain(bucket).endswith("/")
+
+    def test_there_is_one_for_both_regions(self, assembly: Assembly) -> None:
+        assert assembly.resources(f"{SECOND}-data", "AWS::CloudTrail::Trail") == {}
+
+    @watched
+    def test_events_of_a_month_can_be_played_again(self, assembly: Assembly, stack: str) -> None:
+        archive = assembly.only(f"{stack}-data", "AWS::Events::Archive")
+        (bus,) = assembly.resources(f"{stack}-data", "AWS::Events::EventBus")
+        assert archive["SourceArn"] == {"Fn::GetAtt": [bus, "Arn"]}
+        assert archive["EventPattern"] == {"source": ["trinity"]}
+        assert archive["RetentionDays"] == 30
+
+
+class TestNetwork:
+    """The network of the shared cache."""
+
+    NAME = "trinity-prod-network"
+
+    def test_the_cache_has_a_limit_and_a_wall(self, assembly: Assembly) -> None:
+        cache = assembly.only(self.NAME, "AWS::ElastiCache::ServerlessCache")
+        assert cache["Engine"] == "valkey"
+        assert cache["CacheUsageLimits"]["DataStorage"] == {"Maximum": 1, "Unit": "GB"}
+        assert cache["CacheUsageLimits"]["ECPUPerSecond"] == {"Maximum": 5000}
+        walls = assembly.resources(self.NAME, "AWS::EC2::SecurityGroup")
+        (wall,) = (group["Fn::GetAtt"][0] for group in cache["SecurityGroupIds"])
+        assert "SecurityGroupIngress" not in walls[wall]  # none of its own, and these:
+        assert self._lets_in(assembly, wall) == [("Functions", 6379, 6379)]
+        subnets = assembly.resources(self.NAME, "AWS::EC2::Subnet")
+        assert {subnet["Ref"] for subnet in cache["SubnetIds"]} == subnets.keys()
+        assert not any(subnet["MapPublicIpOnLaunch"] for subnet in subnets.values())
+
+    def test_only_functions_find_the_way_to_the_secrets(self, assembly: Assembly) -> None:
+        (endpoint,) = (
+            one
+            for one in assembly.resources(self.NAME, "AWS::EC2::VPCEndpoint").values()
+            if one["VpcEndpointType"] == "Interface"
+        )
+        (wall,) = (group["Fn::GetAtt"][0] for group in endpoint["SecurityGroupIds"])
+        assert self._lets_in(assembly, wall) == [("Functions", 443, 443)]
+
+    def test_what_was_refused_is_written_down(self, assembly: Assembly) -> None:
+        flows = assembly.only(self.NAME, "AWS::EC2::FlowLog")
+        (log,) = assembly.resources(self.NAME, "AWS::Logs::LogGroup")
+        (vpc,) = assembly.resources(self.NAME, "AWS::EC2::VPC")
+        assert (flows["ResourceId"], flows["LogGroupName"]) == ({"Ref": vpc}, {"Ref": log})
+        assert flows["TrafficType"] == "REJECT"
+
+    def _lets_in(self, assembly: Assembly, wall: str) -> list[tuple[str, int, int]]:
+        """Return whom a wall lets in, and to which ports."""
+        return [
+            (rule["SourceSecurityGroupId"]["Fn::GetAtt"][0][:9], rule["FromPort"], rule["ToPort"])
+            for rule in assembly.resources(self.NAME, "AWS::EC2::SecurityGroupIngress").values()
+            if rule["GroupId"] == {"Fn::GetAtt": [wall, "GroupId"]}
+        ]
+
+
 class TestQueues:
     """Who may put something into a queue."""
 
@@ -1097,8 +1228,6 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/metrics-dimensions.html
 https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
 """
 
-watched = pytest.mark.parametrize("stack", [*(f"trinity-{name}" for name in STAGES), SECOND])
-
 
 def metrics(assembly: Assembly, stack: str) -> list[tuple[str, str, dict[str, Any]]]:
     """Return namespace, name and dimensions of all metrics that alarms and dashboards look at."""
@@ -1131,8 +1260,27 @@ class TestAlarms:
         }
         pays = assembly.resources(f"{stack}-watch", "AWS::Budgets::Budget")
         assert may == {"cloudwatch.amazonaws.com"} | ({"budgets.amazonaws.com"} if pays else set())
-        for alarm in assembly.resources(f"{stack}-watch", "AWS::CloudWatch::Alarm").values():
-            assert alarm.get("AlarmActions", [{"Ref": topic}]) == [{"Ref": topic}]
+        alarms = assembly.resources(f"{stack}-watch", "AWS::CloudWatch::Alarm")
+        both = assembly.resources(f"{stack}-watch", "AWS::CloudWatch::CompositeAlarm")
+        windows = json.dumps([alarm["AlarmRule"] for alarm in both.values()])
+        for logical, alarm in {**alarms, **both}.items():
+            told = [] if f'"{logical}"' in windows else [{"Ref": topic}]
+            assert alarm.get("AlarmActions", []) == told, logical
+
+    @watched
+    def test_alarms_can_be_encrypted_by_who_sends_them(
+        self, assembly: Assembly, stack: str
+    ) -> None:
+        topic = assembly.only(f"{stack}-watch", "AWS::SNS::Topic")
+        ((name, key),) = assembly.resources(f"{stack}-data", "AWS::KMS::Key").items()
+        assert name in topic["KmsMasterKeyId"]["Fn::ImportValue"]
+        assert key["EnableKeyRotation"] is True
+        (alarms,) = (s for s in key["KeyPolicy"]["Statement"] if s.get("Sid") == "Alarms")
+        assert set(alarms["Principal"]["Service"]) >= {
+            "cloudwatch.amazonaws.com",
+            "budgets.amazonaws.com",
+        }
+        assert alarms["Action"] == ["kms:Decrypt", "kms:GenerateDataKey"]
 
     @watched
     def test_what_is_looked_at_is_there(self, assembly: Assembly, stack: str) -> None:
@@ -1161,6 +1309,15 @@ class TestAlarms:
         assert told.keys() == {*CRITICAL, *limited}
         called = [str(alarm["Dimensions"]) for alarm in told.values()]
         assert len(set(called)) == len(told)  # each its own
+
+    @watched
+    def test_whoever_reads_the_stream_is_watched_for_being_late(
+        self, assembly: Assembly, stack: str
+    ) -> None:
+        alarms = assembly.resources(f"{stack}-watch", "AWS::CloudWatch::Alarm").values()
+        told = {a["AlarmName"] for a in alarms if a.get("MetricName") == "IteratorAge"}
+        name = stack.removesuffix("-second")
+        assert told == {f"{name}-Behind-{f.name}" for f in FUNCTIONS if f.streams}
 
     @watched
     def test_who_watches_comes_after_all_that_is_watched(
@@ -1212,12 +1369,3 @@ class TestCoverage:
         }
         assert coverage.EXERCISED.keys() | STUBS.keys() <= kinds
         assert not coverage.EXERCISED.keys() & STUBS.keys()
-    @watched
-    def test_whoever_reads_the_stream_is_watched_for_being_late(
-        self, assembly: Assembly, stack: str
-    ) -> None:
-        alarms = assembly.resources(f"{stack}-watch", "AWS::CloudWatch::Alarm").values()
-        told = {a["AlarmName"] for a in alarms if a.get("MetricName") == "IteratorAge"}
-        name = stack.removesuffix("-second")
-        assert told == {f"{name}-Behind-{f.name}" for f in FUNCTIONS if f.streams}
-

@@ -233,6 +233,8 @@ class Data(Stack):
             point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
                 point_in_time_recovery_enabled=True
             ),
+            # It holds against the rollback of a first deployment that failed, too: the table has to
+            # be removed by hand then, before the next try.
             deletion_protection=self.stage.keep,
             removal_policy=self._removal,
             # A key of our own would have to be in both regions before the table is in one.

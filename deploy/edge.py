@@ -24,6 +24,7 @@ from constructs import Construct
 
 from deploy.data import Data
 from deploy.exceptions import accept
+from deploy.lasting import removal, retention
 from deploy.stages import Stage
 from trinity.common import pages
 from trinity.embedded.app import words
@@ -66,7 +67,7 @@ class Edge(Stack):
         )
         self._stage = stage
         self._data = data
-        self._removal = RemovalPolicy.RETAIN if stage.keep else RemovalPolicy.DESTROY
+        self._removal = removal(stage)
         self.http = apigateway.HttpApi(
             self,
             "Http",
@@ -107,7 +108,7 @@ class Edge(Stack):
             self,
             "AccessLog",
             log_group_name=f"/trinity/{self._stage.name}/access",
-            retention=logs.RetentionDays.ONE_MONTH,
+            retention=retention(self._stage),
             removal_policy=self._removal,
         )
         # No address, no token and no query: what is here may be kept without a second thought.
@@ -166,7 +167,7 @@ class Edge(Stack):
             self,
             "GraphqlLog",
             log_group_name=f"/aws/appsync/apis/{api.api_id}",
-            retention=logs.RetentionDays.ONE_MONTH,
+            retention=retention(self._stage),
             removal_policy=self._removal,
         )
         logger.attach_inline_policy(

@@ -116,7 +116,7 @@ class TestStacks:
     def test_logs_are_kept_as_long_as_the_stage_says(
         self, assembly: Assembly, stage: Stage
     ) -> None:
-        parts = ["system", "rooms", "people", "work", *(["network"] if stage.redis else [])]
+        parts = ["edge", "system", "rooms", "people", "work", *(["network"] if stage.redis else [])]
         for part in parts:
             resources = assembly.template(f"trinity-{stage.name}-{part}")["Resources"].values()
             kept = [r for r in resources if r["Type"] == "AWS::Logs::LogGroup"]
